@@ -1,0 +1,210 @@
+package tidings
+
+import (
+	"encoding/json"
+	"strconv"
+	"time"
+)
+
+// Application is an internal team that sends.
+type Application struct {
+	ID      string           `json:"id"`
+	Name    string           `json:"name"`
+	Owner   string           `json:"owner,omitempty"`
+	State   ApplicationState `json:"state"`
+	Origins []string         `json:"origins,omitempty"` // pages that may open Comet connections with its tokens
+}
+
+// ApplicationState tells whether an application may send.
+type ApplicationState string
+
+// The states of an application.
+const (
+	ApplicationActive    ApplicationState = "active"
+	ApplicationSuspended ApplicationState = "suspended"
+)
+
+// MessageType is a kind of message of one application.
+type MessageType struct {
+	Application string             `json:"application"`
+	Name        string             `json:"name"`
+	Lane        Lane               `json:"lane"`
+	Channels    []Channel          `json:"channels"`
+	TTL         Seconds            `json:"ttl,omitempty"` // a message not sent by then is not sent late; 0: DefaultExpiry
+	OnUnknown   map[Channel]Policy `json:"on_unknown,omitempty"`
+	Variables   []Variable         `json:"variables,omitempty"`
+}
+
+// Seconds is a duration in whole seconds, as the API writes it.
+type Seconds int64
+
+// Duration converts s.
+func (s Seconds) Duration() time.Duration { return time.Duration(s) * time.Second }
+
+// Policy decides what follows when nobody knows whether a provider took a delivery.
+type Policy string
+
+// The policies.
+const (
+	AtMostOnce  Policy = "at_most_once"  // leave it unknown, final and visible
+	AtLeastOnce Policy = "at_least_once" // send again once nothing of the first call can be under way
+)
+
+// Policy is what the type asks for on channel c. An SMS costs money and annoys, so it is sent at most once unless the
+// type says otherwise.
+func (t MessageType) Policy(c Channel) Policy {
+	if p, ok := t.OnUnknown[c]; ok {
+		return p
+	}
+	if c == SMS {
+		return AtMostOnce
+	}
+	return AtLeastOnce
+}
+
+// Variable is a value that a message of the type carries in its data.
+type Variable struct {
+	Name     string          `json:"name"`
+	Type     VariableType    `json:"type"`
+	Required bool            `json:"required,omitempty"`
+	Example  json.RawMessage `json:"example,omitempty"`
+}
+
+// VariableType is the JSON type of a variable.
+type VariableType string
+
+// The variable types.
+const (
+	VariableString  VariableType = "string"
+	VariableNumber  VariableType = "number"
+	VariableBoolean VariableType = "boolean"
+	VariableList    VariableType = "list"
+	VariableObject  VariableType = "object"
+)
+
+// Validate checks a message type and returns what is wrong, by field.
+func (t MessageType) Validate() FieldErrors {
+	var errs FieldErrors
+	if !ValidName(t.Name) {
+		errs.Add("name", "malformed", "1 to 64 letters, digits and ._:@-")
+	}
+	if !t.Lane.Valid() {
+		errs.Add("lane", "unknown", "one of critical, normal, bulk")
+	}
+	if len(t.Channels) == 0 {
+		errs.Add("channels", "empty", "at least one of web, app, sms")
+	}
+	for _, c := range t.Channels {
+		if !c.Valid() {
+			errs.Add("channels", "unknown", "web, app or sms")
+		}
+	}
+	for c, p := range t.OnUnknown {
+		if !c.Valid() || p != AtMostOnce && p != AtLeastOnce {
+			errs.Add("on_unknown", "unknown", "a channel and at_most_once or at_least_once")
+		}
+	}
+	if t.TTL < 0 || t.TTL > Seconds(MaxSendAhead/time.Second) {
+		errs.Add("ttl", "out_of_range", "0 to 31536000 seconds")
+	}
+	seen := map[string]bool{}
+	for i, v := range t.Variables {
+		field := "variables[" + strconv.Itoa(i) + "]"
+		if !validVariable(v.Name) || seen[v.Name] {
+			errs.Add(field+".name", "malformed", "a letter or _, then letters, digits and _, once")
+		}
+		seen[v.Name] = true
+		if v.check(nil) == "unknown type" {
+			errs.Add(field+".type", "unknown", "string, number, boolean, list or object")
+		}
+	}
+	return errs
+}
+
+func validVariable(s string) bool {
+	for i, c := range s {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_'
+		if !letter && (i == 0 || c < '0' || c > '9') {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 64
+}
+
+// CheckData compares a message's data with the variables that its type declares and returns what is wrong, by field.
+// A variable the type does not declare is refused: it is most often a misspelt one.
+func (t MessageType) CheckData(data json.RawMessage) FieldErrors {
+	var errs FieldErrors
+	var values map[string]any
+	if len(data) > 0 {
+		if err := json.Unmarshal(data, &values); err != nil {
+			errs.Add("data", "malformed", "a JSON object")
+			return errs
+		}
+	}
+	declared := make(map[string]bool, len(t.Variables))
+	for _, v := range t.Variables {
+		declared[v.Name] = true
+		value, ok := values[v.Name]
+		switch {
+		case !ok && v.Required:
+			errs.Add("data."+v.Name, "missing", "the message type requires it")
+		case ok:
+			if problem := v.check(value); problem != "" {
+				errs.Add("data."+v.Name, "type", problem)
+			}
+		}
+	}
+	for name := range values {
+		if !declared[name] {
+			errs.Add("data."+name, "unknown", "the message type declares no such variable")
+		}
+	}
+	return errs
+}
+
+func (v Variable) check(value any) string {
+	ok := false
+	switch v.Type {
+	case VariableString:
+		_, ok = value.(string)
+	case VariableNumber:
+		_, ok = value.(float64)
+	case VariableBoolean:
+		_, ok = value.(bool)
+	case VariableList:
+		_, ok = value.([]any)
+	case VariableObject:
+		_, ok = value.(map[string]any)
+	default:
+		return "unknown type"
+	}
+	if !ok {
+		return "must be a " + string(v.Type)
+	}
+	if tooLong(value) {
+		return "a list holds at most 1000 elements"
+	}
+	return ""
+}
+
+func tooLong(value any) bool {
+	switch v := value.(type) {
+	case []any:
+		if len(v) > MaxList {
+			return true
+		}
+		for _, e := range v {
+			if tooLong(e) {
+				return true
+			}
+		}
+	case map[string]any:
+		for _, e := range v {
+			if tooLong(e) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,71 @@
+package tidings
+
+// Audience is who a message is addressed to: (merchants or stores or users or everyone), narrowed by roles and scope.
+// A user is taken once.
+type Audience struct {
+	Merchants []string `json:"merchants,omitempty"`
+	Stores    []string `json:"stores,omitempty"`
+	Users     []string `json:"users,omitempty"`
+	Roles     []string `json:"roles,omitempty"` // only members with one of these roles
+	Scope     Scope    `json:"scope,omitempty"` // of the merchants named: whose users
+	Everyone  bool     `json:"everyone,omitempty"`
+}
+
+// Scope narrows what a merchant in the audience stands for.
+type Scope string
+
+// The scopes.
+const (
+	ScopeAll      Scope = "all"      // the merchant's own users and those of its stores; the default
+	ScopeMerchant Scope = "merchant" // the merchant's own users
+	ScopeStores   Scope = "stores"   // users of its stores
+)
+
+// Empty tells whether the audience names nobody.
+func (a Audience) Empty() bool {
+	return len(a.Merchants) == 0 && len(a.Stores) == 0 && len(a.Users) == 0 && !a.Everyone
+}
+
+// Named is how many ids the audience names.
+func (a Audience) Named() int { return len(a.Merchants) + len(a.Stores) + len(a.Users) + len(a.Roles) }
+
+// Validate checks the audience and returns a FieldErrors that names what is wrong, or nil.
+func (a Audience) Validate() FieldErrors {
+	var errs FieldErrors
+	if a.Empty() {
+		errs.Add("audience", "empty", "name merchants, stores, users or everyone")
+	}
+	if a.Named() > MaxAudience {
+		errs.Add("audience", "too_many", "at most 1000 ids; send to merchants or stores instead of listing users")
+	}
+	if a.Scope != "" && a.Scope != ScopeAll && a.Scope != ScopeMerchant && a.Scope != ScopeStores {
+		errs.Add("audience.scope", "unknown", "one of all, merchant, stores")
+	}
+	lists := []struct {
+		field string
+		names []string
+	}{{"audience.merchants", a.Merchants}, {"audience.stores", a.Stores}, {"audience.users", a.Users}, {"audience.roles", a.Roles}}
+	for _, l := range lists {
+		for _, name := range l.names {
+			if !ValidName(name) {
+				errs.Add(l.field, "malformed", "an id has 1 to 64 letters, digits and ._:@-")
+				break
+			}
+		}
+	}
+	return errs
+}
+
+// Recipient is a user of an audience, as the directory stands when the audience's page is resolved.
+type Recipient struct {
+	User   string
+	Locale string
+	Via    []string
+}
+
+// Directory dimensions. A notification keeps those through which its user was reached.
+const (
+	ViaMerchant = "m:" // followed by the merchant's id
+	ViaStore    = "s:" // followed by the store's id
+	ViaUser     = "u"  // named himself, or everyone was
+)

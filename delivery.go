@@ -1,0 +1,147 @@
+package tidings
+
+import "time"
+
+// State is where a delivery stands. The legal moves between states are Moves, drawn in docs/states.md.
+type State string
+
+// The states of a delivery.
+const (
+	Held       State = "held"       // waits for its due time
+	Queued     State = "queued"     // on the conveyor
+	Sending    State = "sending"    // an attempt is committed, its call may be under way
+	Sent       State = "sent"       // web: numbered and committed; else: the provider took it
+	Delivered  State = "delivered"  // a receipt says that it arrived
+	Failed     State = "failed"     // will not arrive; the reason says why
+	UnknownEnd State = "unknown"    // nobody knows whether the provider took it
+	Suppressed State = "suppressed" // by rule not sent; the reason says which
+	Expired    State = "expired"    // its time ran out before it could be sent
+	Canceled   State = "canceled"   // the application took it back
+)
+
+// States lists every state, those still under way first.
+var States = []State{Held, Queued, Sending, UnknownEnd, Sent, Delivered, Failed, Suppressed, Expired, Canceled}
+
+// Moves are the legal moves of a delivery, from state to states. The empty state is the one before the route stage wrote
+// the row.
+var Moves = map[State][]State{
+	"":         {Held, Queued, Failed, Suppressed, Expired, Canceled},
+	Held:       {Queued, Expired, Canceled},
+	Queued:     {Held, Sending, Sent, Failed, Suppressed, Expired, Canceled},
+	Sending:    {Sent, Delivered, Failed, UnknownEnd, Held},
+	UnknownEnd: {Sent, Delivered, Failed, Queued, Expired},
+	Sent:       {Delivered, Failed},
+}
+
+// CanMove tells whether a delivery may go from one state to another.
+func CanMove(from, to State) bool {
+	for _, s := range Moves[from] {
+		if s == to {
+			return true
+		}
+	}
+	return false
+}
+
+// Final tells whether nothing further is done for a delivery in state s of itself: a receipt may still tell more.
+func (s State) Final() bool { return s != Held && s != Queued && s != Sending }
+
+// Reason says why a delivery or attempt is in a state that is not a success. The list is closed: the same word stands in
+// history, API, console and metrics.
+type Reason string
+
+// The reasons.
+const (
+	NoReason          Reason = ""
+	NoAddress         Reason = "no_address"          // the user has no address on the channel
+	NoTemplate        Reason = "no_template"         // no version is published for the channel
+	TemplateFailed    Reason = "template_failed"     // the template could not be rendered with the data
+	TooLong           Reason = "too_long"            // the content exceeds what the channel can carry
+	NotYetDue         Reason = "send_at"             // held until send_at
+	TimeRanOut        Reason = "expired"             // past expires_at
+	CanceledByApp     Reason = "canceled"            // the application took it back
+	ProviderRefused   Reason = "provider_refused"    // the provider said no
+	AddressRefused    Reason = "address_refused"     // the provider knows no such address, or the user blocked us
+	ProviderBusy      Reason = "provider_busy"       // too many requests or a passing fault; tried again
+	ProviderDown      Reason = "provider_down"       // could not be reached; tried again
+	ProviderSilent    Reason = "provider_silent"     // the request was written and never answered
+	Misconfigured     Reason = "misconfigured"       // our account at the provider is at fault
+	Interrupted       Reason = "interrupted"         // our process died while the call may have been under way
+	NotDelivered      Reason = "not_delivered"       // a delivery report says that it did not arrive
+	NoChannel         Reason = "channel_unavailable" // no integration is configured for the channel
+	UserGone          Reason = "user_gone"           // the user left the directory before it was sent
+	ApplicationPaused Reason = "application_suspended"
+)
+
+// Reasons lists every reason.
+var Reasons = []Reason{NoAddress, NoTemplate, TemplateFailed, TooLong, NotYetDue, TimeRanOut, CanceledByApp, ProviderRefused,
+	AddressRefused, ProviderBusy, ProviderDown, ProviderSilent, Misconfigured, Interrupted, NotDelivered, NoChannel, UserGone,
+	ApplicationPaused}
+
+// Delivery is one notification on one channel. There is exactly one for each (message, user, channel).
+type Delivery struct {
+	Message   ID
+	User      string
+	Channel   Channel
+	State     State
+	Reason    Reason
+	DueAt     time.Time // held, or waiting for a retry or a receipt: when to look again
+	ExpiresAt time.Time
+	Locale    string // of the content chosen for it
+}
+
+// Planning is what a routing decision looks at. Everything in it is data, so that the route stage and the preview call the
+// same function and come to the same answer.
+type Planning struct {
+	Now       time.Time
+	Channels  []Channel // of the type, narrowed by the message
+	SendAt    time.Time
+	ExpiresAt time.Time
+	Canceled  bool
+	Contents  map[Channel]PlannedContent
+	Addresses map[Channel]bool // the channels on which the user has an address; the web needs none
+}
+
+// PlannedContent is what the render stage left for a channel and the user's locale.
+type PlannedContent struct {
+	Locale string
+	Reason Reason // why there is no content, or none
+}
+
+// Plan decides which way a notification goes: one decision for each channel, each with its reason.
+func Plan(p Planning) []Delivery {
+	ds := make([]Delivery, 0, len(p.Channels))
+	for _, c := range p.Channels {
+		content := p.Contents[c]
+		d := Delivery{Channel: c, State: Queued, ExpiresAt: p.ExpiresAt, Locale: content.Locale}
+		switch {
+		case p.Canceled:
+			d.State, d.Reason = Canceled, CanceledByApp
+		case !p.ExpiresAt.IsZero() && !p.Now.Before(p.ExpiresAt):
+			d.State, d.Reason = Expired, TimeRanOut
+		case content.Reason != NoReason:
+			d.State, d.Reason = Failed, content.Reason
+		case c != Web && !p.Addresses[c]:
+			d.State, d.Reason = Suppressed, NoAddress
+		case p.Now.Before(p.SendAt):
+			d.State, d.Reason, d.DueAt = Held, NotYetDue, p.SendAt
+		}
+		ds = append(ds, d)
+	}
+	return ds
+}
+
+// Back-off of a delivery whose provider was busy: doubled for each attempt, between a base and a cap, of which the caller
+// takes a random part so that retries do not come in step.
+func Backoff(l Lane, attempt int) time.Duration {
+	base, top := 5*time.Second, 10*time.Minute
+	if l == Critical { // a one-time code is worthless after minutes
+		base, top = time.Second, 8*time.Second
+	}
+	for d := base; ; d *= 2 {
+		if attempt <= 1 || d >= top {
+			return min(d, top)
+		}
+		attempt--
+	}
+}

@@ -1,0 +1,272 @@
+-- The system of record. One text serves PostgreSQL and SQLite: {id} is the type of the company's own ids (bytewise order),
+-- {bytes} that of binary values. Times are microseconds since 1970 by the database's clock (now_us()); 0 means none,
+-- and NULL stands only where a partial index needs it.
+
+CREATE TABLE settings (name text PRIMARY KEY, value text NOT NULL);
+CREATE TABLE counters (name text PRIMARY KEY, value bigint NOT NULL);
+INSERT INTO counters (name, value) VALUES ('process', 0), ('generation', 1);
+
+-- The directory.
+
+CREATE TABLE merchants (
+    id         {id} PRIMARY KEY,
+    name       text NOT NULL,
+    attributes text NOT NULL DEFAULT '{}',
+    created_at bigint NOT NULL,
+    changed_at bigint NOT NULL,
+    deleted_at bigint NOT NULL DEFAULT 0
+);
+
+CREATE TABLE stores (
+    id          {id} PRIMARY KEY,
+    merchant_id {id} NOT NULL REFERENCES merchants (id),
+    name        text NOT NULL,
+    region      text NOT NULL DEFAULT '',
+    timezone    text NOT NULL DEFAULT '',
+    attributes  text NOT NULL DEFAULT '{}',
+    created_at  bigint NOT NULL,
+    changed_at  bigint NOT NULL,
+    deleted_at  bigint NOT NULL DEFAULT 0
+);
+CREATE INDEX stores_merchant ON stores (merchant_id, id);
+
+CREATE TABLE users (
+    id         {id} PRIMARY KEY,
+    name       text NOT NULL,
+    locale     text NOT NULL,
+    created_at bigint NOT NULL,
+    changed_at bigint NOT NULL,             -- also moved by a change of memberships: comet watches it
+    deleted_at bigint NOT NULL DEFAULT 0
+);
+CREATE INDEX users_changed ON users (changed_at);
+
+-- dimension is 'm:<merchant>' or 's:<store>'; merchant_id is the merchant itself or the store's.
+CREATE TABLE memberships (
+    user_id     {id} NOT NULL REFERENCES users (id),
+    dimension   {id} NOT NULL,
+    merchant_id {id} NOT NULL REFERENCES merchants (id),
+    role        text NOT NULL,
+    PRIMARY KEY (user_id, dimension)
+);
+CREATE INDEX memberships_dimension ON memberships (dimension, user_id);
+CREATE INDEX memberships_merchant ON memberships (merchant_id, user_id);
+
+-- value is sealed (AES-GCM), blind is a keyed hash by which an address can be found.
+CREATE TABLE addresses (
+    user_id    {id} NOT NULL REFERENCES users (id),
+    channel    text NOT NULL,
+    value      text NOT NULL,
+    blind      text NOT NULL,
+    provider   text NOT NULL DEFAULT '',
+    platform   text NOT NULL DEFAULT '',
+    changed_at bigint NOT NULL,
+    PRIMARY KEY (user_id, channel)
+);
+CREATE INDEX addresses_blind ON addresses (blind);
+
+-- The platform.
+
+CREATE TABLE applications (
+    id         {id} PRIMARY KEY,
+    name       text NOT NULL,
+    owner      text NOT NULL DEFAULT '',
+    state      text NOT NULL,
+    origins    text NOT NULL DEFAULT '[]',
+    created_at bigint NOT NULL,
+    changed_at bigint NOT NULL
+);
+
+-- Keys of applications, merchants' own systems and admins. Only a hash of the secret is kept.
+CREATE TABLE keys (
+    id           {id} PRIMARY KEY,
+    kind         text NOT NULL,             -- application, merchant, admin
+    application  {id} NOT NULL DEFAULT '',
+    dimension    {id} NOT NULL DEFAULT '',  -- merchant keys: 'm:...' or 's:...'
+    role         text NOT NULL DEFAULT '',  -- admin keys: admin, operator
+    name         text NOT NULL DEFAULT '',
+    scopes       text NOT NULL DEFAULT '[]',
+    hash         text NOT NULL,
+    last4        text NOT NULL,
+    created_at   bigint NOT NULL,
+    expires_at   bigint NOT NULL DEFAULT 0,
+    revoked_at   bigint NOT NULL DEFAULT 0
+);
+CREATE INDEX keys_application ON keys (application);
+
+CREATE TABLE types (
+    application {id} NOT NULL REFERENCES applications (id),
+    name        {id} NOT NULL,
+    spec        text NOT NULL,              -- tidings.MessageType as JSON
+    changed_at  bigint NOT NULL,
+    PRIMARY KEY (application, name)
+);
+
+CREATE TABLE templates (
+    application {id} NOT NULL,
+    type        {id} NOT NULL,
+    channel     text NOT NULL,
+    locale      text NOT NULL,
+    version     bigint NOT NULL,
+    state       text NOT NULL,
+    title       text NOT NULL DEFAULT '',
+    body        text NOT NULL,
+    url         text NOT NULL DEFAULT '',
+    created_at  bigint NOT NULL,
+    changed_at  bigint NOT NULL,
+    PRIMARY KEY (application, type, channel, locale, version),
+    FOREIGN KEY (application, type) REFERENCES types (application, name)
+);
+CREATE UNIQUE INDEX templates_published ON templates (application, type, channel, locale) WHERE state = 'published';
+
+-- The road.
+
+CREATE TABLE batches (
+    id         bigint PRIMARY KEY,
+    accepted   bigint NOT NULL,             -- messages in it: what the balance expects
+    segments   bigint NOT NULL,             -- acquire segments written with it
+    created_at bigint NOT NULL
+);
+
+CREATE TABLE messages (
+    id               bigint PRIMARY KEY,
+    batch            bigint NOT NULL,
+    application      {id} NOT NULL,
+    type             {id} NOT NULL,
+    lane             text NOT NULL,
+    audience         text NOT NULL,
+    data             text NOT NULL,
+    channels         text NOT NULL DEFAULT '',  -- comma-separated
+    send_at          bigint NOT NULL DEFAULT 0,
+    expires_at       bigint NOT NULL,
+    collapse_key     text NOT NULL DEFAULT '',
+    cancellation_key text NOT NULL DEFAULT '',
+    accepted_at      bigint NOT NULL,
+    size             bigint NOT NULL DEFAULT -1, -- the audience, by a count apart from its rows; -1: not acquired yet
+    reason           text NOT NULL DEFAULT '',   -- why it ended in the acquire stage
+    canceled_at      bigint NOT NULL DEFAULT 0
+);
+CREATE INDEX messages_application ON messages (application, id);
+CREATE INDEX messages_cancellation ON messages (application, cancellation_key) WHERE cancellation_key <> '';
+
+CREATE TABLE idempotency_keys (
+    application {id} NOT NULL,
+    key         text NOT NULL,
+    hash        text NOT NULL,              -- of method, path and body
+    response    text NOT NULL,
+    created_at  bigint NOT NULL,
+    PRIMARY KEY (application, key)
+);
+CREATE INDEX idempotency_keys_created ON idempotency_keys (created_at);
+
+CREATE TABLE notifications (
+    message_id  bigint NOT NULL,
+    user_id     {id} NOT NULL,
+    locale      text NOT NULL,
+    via         text NOT NULL,              -- ',m:acme,s:acme-1,' : begins and ends with a comma
+    seen_at     bigint NOT NULL DEFAULT 0,
+    read_at     bigint NOT NULL DEFAULT 0,
+    archived_at bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (message_id, user_id)
+);
+CREATE INDEX notifications_user ON notifications (user_id, message_id);
+
+-- Which messages reached a merchant or a store: the history of a dimension.
+CREATE TABLE dimensions (
+    dimension  {id} NOT NULL,
+    message_id bigint NOT NULL,
+    PRIMARY KEY (dimension, message_id)
+);
+
+CREATE TABLE contents (
+    message_id bigint NOT NULL,
+    channel    text NOT NULL,
+    locale     text NOT NULL,
+    version    bigint NOT NULL DEFAULT 0,
+    title      text NOT NULL DEFAULT '',
+    body       text NOT NULL DEFAULT '',
+    url        text NOT NULL DEFAULT '',
+    reason     text NOT NULL DEFAULT '',    -- why there is no content
+    detail     text NOT NULL DEFAULT '',    -- for the application: what was wrong with template or data
+    segment    bigint NOT NULL,             -- the render segment that made it
+    PRIMARY KEY (message_id, channel, locale)
+);
+
+CREATE TABLE deliveries (
+    message_id  bigint NOT NULL,
+    user_id     {id} NOT NULL,
+    channel     text NOT NULL,
+    application {id} NOT NULL,
+    lane        text NOT NULL,
+    state       text NOT NULL,
+    reason      text NOT NULL DEFAULT '',
+    locale      text NOT NULL,              -- of its content
+    due_at      bigint,                     -- when the relay looks at it again
+    number      bigint NOT NULL DEFAULT 0,  -- web: its place in the inbox
+    attempts    bigint NOT NULL DEFAULT 0,
+    expires_at  bigint NOT NULL,
+    segment     bigint NOT NULL,            -- the route segment that planned it
+    changed_at  bigint NOT NULL,
+    PRIMARY KEY (message_id, user_id, channel)
+);
+CREATE INDEX deliveries_due ON deliveries (due_at) WHERE due_at IS NOT NULL;
+
+-- The numbered list of a user: head is the last number, acked the last one a client acknowledged.
+CREATE TABLE inboxes (
+    user_id {id} PRIMARY KEY REFERENCES users (id),
+    head    bigint NOT NULL DEFAULT 0,
+    acked   bigint NOT NULL DEFAULT 0
+);
+
+CREATE TABLE inbox (
+    user_id    {id} NOT NULL,
+    number     bigint NOT NULL,
+    message_id bigint NOT NULL,
+    PRIMARY KEY (user_id, number)
+);
+
+CREATE TABLE attempts (
+    id          bigint PRIMARY KEY,
+    message_id  bigint NOT NULL,
+    user_id     {id} NOT NULL,
+    channel     text NOT NULL,
+    n           bigint NOT NULL,            -- 1, 2, ... of its delivery
+    provider    text NOT NULL,
+    state       text NOT NULL,              -- sending, sent, failed, unknown
+    reason      text NOT NULL DEFAULT '',
+    detail      text NOT NULL DEFAULT '',
+    provider_id text NOT NULL DEFAULT '',
+    parts       bigint NOT NULL DEFAULT 0,  -- SMS parts
+    started_at  bigint NOT NULL,
+    ended_at    bigint NOT NULL DEFAULT 0
+);
+CREATE INDEX attempts_delivery ON attempts (message_id, user_id, channel);
+
+CREATE TABLE receipts (
+    id          bigint PRIMARY KEY,
+    attempt     bigint NOT NULL,
+    kind        text NOT NULL,              -- delivered, not_delivered, accepted, rejected, buffered
+    detail      text NOT NULL DEFAULT '',
+    received_at bigint NOT NULL
+);
+CREATE INDEX receipts_attempt ON receipts (attempt);
+
+-- The outbox: what is left to do. A row is finished only after its stage's effect.
+CREATE TABLE segments (
+    id          bigint PRIMARY KEY,
+    parent      bigint NOT NULL,
+    batch       bigint NOT NULL,
+    lane        text NOT NULL,
+    application {id} NOT NULL,
+    stage       text NOT NULL,
+    channel     text NOT NULL DEFAULT '',
+    part        bigint NOT NULL,
+    try         bigint NOT NULL DEFAULT 0,
+    claim       bigint NOT NULL DEFAULT 0,  -- fencing token of the worker that holds it
+    claim_until bigint NOT NULL DEFAULT 0,
+    touched_at  bigint NOT NULL,            -- when it was written, enqueued again or claimed
+    items       text NOT NULL,              -- what it works on, JSON
+    planned     bigint NOT NULL DEFAULT 0,  -- rows its stage made (contents, deliveries): what the balance expects
+    children    bigint NOT NULL DEFAULT 0,  -- segments its stage wrote
+    finished_at bigint
+);
+CREATE INDEX segments_open ON segments (touched_at) WHERE finished_at IS NULL;
