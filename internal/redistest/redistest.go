@@ -1,0 +1,155 @@
+// Package redistest gives tests a real Redis: `redis-server` from PATH on a unix socket, without persistence unless asked.
+package redistest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"tidings/internal/proctest"
+)
+
+// databases is how many tests of one binary can have a database of their own in the shared server.
+const databases = 4096
+
+// Redis is where a test finds its Redis.
+type Redis struct {
+	URL    string // unix://PATH?db=N
+	Client *redis.Client
+}
+
+var shared struct {
+	sync.Mutex
+	server *Server
+	next   int
+}
+
+// New gives the test an empty database of its own in the one server that the test binary shares. What a server has
+// only once (channels of PUBLISH, INFO, SCRIPT, FLUSHALL) is shared as well: a test that depends on it uses Start.
+func New(t testing.TB) *Redis {
+	t.Helper()
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.server == nil {
+		s, err := start()
+		if err != nil {
+			t.Fatalf("start the shared Redis: %v", err)
+		}
+		shared.server = s // ends with the test binary
+	}
+	db := shared.next
+	shared.next++
+	if db >= databases {
+		t.Fatalf("more than %d tests in one binary use Redis: raise databases", databases)
+	}
+	r, err := connect(shared.server.socket, db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(r.Client.FlushDB(context.Background()).Err(), r.Client.Close()); err != nil {
+			t.Errorf("leave the shared Redis: %v", err)
+		}
+	})
+	return &r
+}
+
+// Server is a Redis of a test's own, which it may kill and restart.
+type Server struct {
+	Redis
+	Dir     string
+	socket  string
+	command []string
+	process *proctest.Process
+}
+
+// Start starts a Redis for this test alone. More arguments go to redis-server ("--appendonly", "yes"), and what Redis
+// writes to its directory is there again after a Restart.
+func Start(t testing.TB, args ...string) *Server {
+	t.Helper()
+	s, err := start(args...)
+	if err != nil {
+		t.Fatalf("start a Redis: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(s.Client.Close(), s.process.Stop()); err != nil {
+			t.Errorf("stop the Redis: %v", err)
+		}
+	})
+	return s
+}
+
+// Kill ends the server with SIGKILL, as a crash would, and returns when its socket is dead.
+func (s *Server) Kill(t testing.TB) {
+	t.Helper()
+	if err := s.process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	err := proctest.Until(5*time.Second, func() error {
+		if err := s.Client.Ping(context.Background()).Err(); err == nil {
+			return errors.New("it still answers")
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Restart starts the killed server again, on the same socket and directory.
+func (s *Server) Restart(t testing.TB) {
+	t.Helper()
+	old := s.process
+	if err := s.run(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := old.Stop(); err != nil {
+			t.Errorf("stop the killed Redis: %v", err)
+		}
+	})
+}
+
+func start(args ...string) (*Server, error) {
+	dir, err := os.MkdirTemp("", "redistest")
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{Dir: dir, socket: filepath.Join(dir, "socket")}
+	s.command = append([]string{"redis-server", "--port", "0", "--unixsocket", s.socket, "--dir", dir, "--save", "",
+		"--databases", strconv.Itoa(databases), "--maxmemory-policy", "noeviction"}, args...)
+	if s.Redis, err = connect(s.socket, 0); err != nil {
+		return nil, err
+	}
+	return s, s.run()
+}
+
+func (s *Server) run() error {
+	p, err := proctest.Start(proctest.Spec{Command: s.command, Dir: s.Dir, Remove: true})
+	if err != nil {
+		return err
+	}
+	s.process = p
+	err = proctest.Until(10*time.Second, func() error { return s.Client.Ping(context.Background()).Err() })
+	if err != nil {
+		return errors.Join(fmt.Errorf("redis-server said: %s: %w", p.Log(), err), p.Stop())
+	}
+	return nil
+}
+
+func connect(socket string, db int) (Redis, error) {
+	url := fmt.Sprintf("unix://%s?db=%d", socket, db)
+	options, err := redis.ParseURL(url)
+	if err != nil {
+		return Redis{}, err
+	}
+	return Redis{URL: url, Client: redis.NewClient(options)}, nil
+}
