@@ -1,0 +1,66 @@
+package kannel
+
+import (
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"tidings"
+)
+
+// kinds are Kannel's report types (gw/dlr.h). 34 and 66 are its "expired" and "unknown at the operator": both are ends at
+// which nothing arrived as far as the operator knows.
+var kinds = map[int]tidings.ReceiptKind{
+	1:  tidings.ReceiptDelivered,
+	2:  tidings.ReceiptNotDelivered,
+	4:  tidings.ReceiptBuffered,
+	8:  tidings.ReceiptAccepted,
+	16: tidings.ReceiptRejected,
+	34: tidings.ReceiptNotDelivered,
+	66: tidings.ReceiptNotDelivered,
+}
+
+// ParseReceipt reads the query of a report that Kannel sent to the URL that Send gave it. The caller checks "sig" first.
+// Reports come in any order and more than once. detail is the operator's own words without numbers and texts.
+func ParseReceipt(query url.Values) (attempt tidings.ID, kind tidings.ReceiptKind, detail string, err error) {
+	var errs tidings.FieldErrors
+	attempt, parseErr := tidings.ParseID(query.Get("attempt"))
+	if parseErr != nil {
+		errs.Add("attempt", "malformed", parseErr.Error())
+	}
+	number, parseErr := strconv.Atoi(query.Get("type"))
+	kind = kinds[number]
+	if parseErr != nil || kind == "" {
+		errs.Add("type", "unknown", "one of 1, 2, 4, 8, 16, 34, 66")
+	}
+	if err := errs.Err(tidings.Invalid); err != nil {
+		return 0, "", "", err
+	}
+	return attempt, kind, excerpt(query.Get("reply")), nil
+}
+
+var (
+	digits     = regexp.MustCompile(`[0-9]{7,}`)
+	reportText = regexp.MustCompile(`(?i)\btext:.*`) // SMPP reports repeat the beginning of the SMS
+)
+
+// excerpt makes a provider's words fit for a row or a log: one line, short, without phone numbers and message texts.
+func excerpt(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsSpace(r) {
+			return ' '
+		}
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, ""))
+	s = reportText.ReplaceAllString(s, "")
+	s = strings.Join(strings.Fields(digits.ReplaceAllString(s, "#")), " ")
+	if runes := []rune(s); len(runes) > maxDetailRunes {
+		s = string(runes[:maxDetailRunes])
+	}
+	return s
+}
