@@ -1,5 +1,11 @@
 package tidings
 
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
 // The directory: the enterprise account has two dimensions, the merchant and its stores. It is the company's, shared by
 // all applications, and every id in it is the company's own.
 
@@ -53,4 +59,146 @@ type Address struct {
 	Value    string  `json:"value"`
 	Provider string  `json:"provider,omitempty"` // app: "baidu"
 	Platform string  `json:"platform,omitempty"` // app: "android", "ios"
+}
+
+// Limits of the directory's fields.
+const (
+	maxText        = 200  // bytes of a name, region or time zone
+	maxAttributes  = 64   // of one merchant or store
+	maxMemberships = 1000 // of one user
+)
+
+// Validate checks a merchant and returns what is wrong, by field.
+func (m Merchant) Validate() FieldErrors {
+	var errs FieldErrors
+	errs.name("id", m.ID)
+	errs.text("name", m.Name)
+	errs.attributes(m.Attributes)
+	return errs
+}
+
+// Validate checks a store and returns what is wrong, by field.
+func (s Store) Validate() FieldErrors {
+	var errs FieldErrors
+	errs.name("id", s.ID)
+	errs.name("merchant", s.Merchant)
+	errs.text("name", s.Name)
+	errs.text("region", s.Region)
+	if _, err := time.LoadLocation(s.Timezone); err != nil || len(s.Timezone) > maxText || s.Timezone == "Local" {
+		errs.Add("timezone", "unknown", "an IANA time zone such as Asia/Shanghai")
+	}
+	errs.attributes(s.Attributes)
+	return errs
+}
+
+// Validate checks a user and returns what is wrong, by field.
+func (u User) Validate() FieldErrors {
+	var errs FieldErrors
+	errs.name("id", u.ID)
+	errs.text("name", u.Name)
+	if u.Locale != "" && !ValidLocale(u.Locale) {
+		errs.Add("locale", "malformed", "a language tag such as zh-CN")
+	}
+	if len(u.Memberships) > maxMemberships {
+		errs.Add("memberships", "too_many", "at most 1000")
+	}
+	seen := map[string]bool{}
+	for i, m := range u.Memberships {
+		field := "memberships[" + strconv.Itoa(i) + "]"
+		if (m.Merchant == "") == (m.Store == "") || !ValidName(m.Merchant+m.Store) {
+			errs.Add(field, "malformed", "name either a merchant or a store")
+		}
+		if seen[m.Dimension()] {
+			errs.Add(field, "repeated", "the user has this membership already")
+		}
+		seen[m.Dimension()] = true
+		errs.name(field+".role", m.Role)
+	}
+	return errs
+}
+
+// ValidateAddresses checks a user's addresses, at most one for each channel, and returns what is wrong, by field. It never
+// repeats an address: what it returns stands in answers and logs.
+func ValidateAddresses(as []Address) FieldErrors {
+	var errs FieldErrors
+	seen := map[Channel]bool{}
+	for i, a := range as {
+		field := "addresses[" + strconv.Itoa(i) + "]"
+		if a.Channel != App && a.Channel != SMS {
+			errs.Add(field+".channel", "unknown", "app or sms; the web needs no address")
+		}
+		if seen[a.Channel] {
+			errs.Add(field+".channel", "repeated", "a user has one address on a channel")
+		}
+		seen[a.Channel] = true
+		if a.Channel == SMS && !validPhone(a.Value) {
+			errs.Add(field+".value", "malformed", "a phone number in E.164: + and 7 to 15 digits")
+		}
+		if a.Channel == App && !validDevice(a.Value) {
+			errs.Add(field+".value", "malformed", "the push provider's channel id: 1 to 256 visible ASCII characters")
+		}
+		if a.Provider != "" {
+			errs.name(field+".provider", a.Provider)
+		}
+		if a.Platform != "" && a.Platform != "android" && a.Platform != "ios" {
+			errs.Add(field+".platform", "unknown", "android or ios")
+		}
+	}
+	return errs
+}
+
+// ValidLocale tells whether s has the form of a BCP 47 language tag: letters, then parts of letters and digits.
+func ValidLocale(s string) bool {
+	for i, part := range strings.Split(s, "-") {
+		if part == "" || len(part) > 8 || i == 0 && len(part) < 2 {
+			return false
+		}
+		for _, c := range []byte(part) {
+			letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+			if !letter && (i == 0 || c < '0' || c > '9') {
+				return false
+			}
+		}
+	}
+	return len(s) <= 35
+}
+
+func validPhone(s string) bool {
+	if len(s) < 8 || len(s) > 16 || s[0] != '+' || s[1] == '0' {
+		return false
+	}
+	return strings.Trim(s[1:], "0123456789") == ""
+}
+
+func validDevice(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 256
+}
+
+func (f *FieldErrors) name(field, s string) {
+	if !ValidName(s) {
+		f.Add(field, "malformed", "1 to 64 letters, digits and ._:@-, beginning with a letter or digit")
+	}
+}
+
+func (f *FieldErrors) text(field, s string) {
+	if len(s) > maxText {
+		f.Add(field, "too_long", "at most 200 bytes")
+	}
+}
+
+func (f *FieldErrors) attributes(as map[string]string) {
+	if len(as) > maxAttributes {
+		f.Add("attributes", "too_many", "at most 64")
+	}
+	for name, value := range as {
+		if !ValidName(name) || len(value) > maxText {
+			f.Add("attributes", "malformed", "names are ids, values at most 200 bytes")
+			return
+		}
+	}
 }
