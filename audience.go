@@ -1,5 +1,10 @@
 package tidings
 
+import (
+	"slices"
+	"strings"
+)
+
 // Audience is who a message is addressed to: (merchants or stores or users or everyone), narrowed by roles and scope.
 // A user is taken once.
 type Audience struct {
@@ -54,6 +59,17 @@ func (a Audience) Validate() FieldErrors {
 		}
 	}
 	return errs
+}
+
+// Reaches tells whether the audience reaches a member through one membership: a dimension of a merchant, with a role.
+func (a Audience) Reaches(dimension, merchant, role string) bool {
+	if len(a.Roles) > 0 && !slices.Contains(a.Roles, role) {
+		return false
+	}
+	if store, ok := strings.CutPrefix(dimension, ViaStore); ok {
+		return slices.Contains(a.Stores, store) || a.Scope != ScopeMerchant && slices.Contains(a.Merchants, merchant)
+	}
+	return a.Scope != ScopeStores && slices.Contains(a.Merchants, merchant)
 }
 
 // Recipient is a user of an audience, as the directory stands when the audience's page is resolved.

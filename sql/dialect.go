@@ -2,6 +2,7 @@ package sql
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"fmt"
 	"os"
@@ -20,15 +21,16 @@ import (
 type dialect struct {
 	name     string
 	postgres bool
-	words    *strings.Replacer // the {words} of query texts and migrations
-	prelude  string            // functions that both must have, made before the first migration
+	words    *strings.Replacer  // the {words} of query texts and migrations
+	snapshot sql.IsolationLevel // of a transaction whose reads see one state
+	prelude  string             // functions that both must have, made before the first migration
 }
 
 var postgresDialect = dialect{
-	name: "postgres", postgres: true,
+	name: "postgres", postgres: true, snapshot: sql.LevelRepeatableRead,
 	words: strings.NewReplacer(
 		"{id}", `text COLLATE "C"`, "{bytes}", "bytea",
-		"{lock}", "FOR UPDATE", "{lock skip}", "FOR UPDATE SKIP LOCKED", "{greatest}", "greatest", "{least}", "least"),
+		"{lock}", "FOR UPDATE", "{lock d}", "FOR UPDATE OF d", "{lock skip}", "FOR UPDATE SKIP LOCKED", "{greatest}", "greatest", "{least}", "least"),
 	prelude: `
 		CREATE OR REPLACE FUNCTION now_us() RETURNS bigint LANGUAGE sql VOLATILE PARALLEL SAFE
 			AS 'SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint';
@@ -41,7 +43,7 @@ var sqliteDialect = dialect{
 	name: "sqlite",
 	words: strings.NewReplacer(
 		"{id}", "text", "{bytes}", "blob",
-		"{lock}", "", "{lock skip}", "", "{greatest}", "max", "{least}", "min"),
+		"{lock}", "", "{lock d}", "", "{lock skip}", "", "{greatest}", "max", "{least}", "min"),
 }
 
 // sqliteFunctions gives SQLite the functions that the prelude makes on PostgreSQL. instr it has.
@@ -74,7 +76,7 @@ func openSQLite(path string) (*DB, error) {
 	}
 	read.SetMaxOpenConns(4)
 	read.SetMaxIdleConns(4)
-	return &DB{write: write, read: read, dialect: sqliteDialect}, nil
+	return &DB{write: write, read: read, lazy: write, dialect: sqliteDialect}, nil
 }
 
 // openPostgres opens a pool. A transaction left open by a worker that was stopped in its middle is ended by the server
@@ -101,10 +103,17 @@ func openPostgres(o Options) (*DB, error) {
 	if n == 0 {
 		n = 16
 	}
+	pool := postgresPool(config, n)
+	relaxed := config.Copy()
+	relaxed.RuntimeParams["synchronous_commit"] = "off"
+	return &DB{write: pool, read: pool, lazy: postgresPool(relaxed, n), dialect: postgresDialect}, nil
+}
+
+func postgresPool(config *pgx.ConnConfig, n int) *sqlx.DB {
 	pool := sqlx.NewDb(stdlib.OpenDB(*config), "pgx")
 	pool.SetMaxOpenConns(n)
 	pool.SetMaxIdleConns(n)
-	return &DB{write: pool, read: pool, dialect: postgresDialect}, nil
+	return pool
 }
 
 // check refuses a PostgreSQL that acknowledges commits it has not written: 202 could not be kept.

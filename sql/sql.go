@@ -45,14 +45,19 @@ type Sealer interface {
 
 // DB is an open store. It is safe for use by several goroutines.
 type DB struct {
-	write   *sqlx.DB // SQLite: one connection, so that writers wait in Go and never meet SQLITE_BUSY
-	read    *sqlx.DB // PostgreSQL: the same pool as write
-	dialect dialect
-	queries map[string]*query
-	sealer  Sealer
-	ids     *tidings.IDs
-	log     *slog.Logger
-	accept  *committer
+	write *sqlx.DB // SQLite: one connection, so that writers wait in Go and never meet SQLITE_BUSY
+	read  *sqlx.DB // PostgreSQL: the same pool as write
+	// lazy is a pool whose commits do not wait for the disk (synchronous_commit=off); SQLite: the same as write. A crash of
+	// PostgreSQL may take back its last commits, in their order, and never one that a later commit of the other pool follows.
+	// So it serves the steps inside the road, which are then run again, and nothing that anybody outside was told of.
+	lazy     *sqlx.DB
+	dialect  dialect
+	queries  map[string]*query
+	sealer   Sealer
+	ids      *tidings.IDs
+	log      *slog.Logger
+	accept   *committer
+	finisher finisher
 }
 
 // Open opens the store, brings its schema up to date, prepares every query and refuses a database that does not keep its
@@ -125,6 +130,9 @@ func (db *DB) Close() error {
 	if db.read != db.write {
 		errs = append(errs, db.read.Close())
 	}
+	if db.lazy != db.write {
+		errs = append(errs, db.lazy.Close())
+	}
 	return errors.Join(errs...)
 }
 
@@ -139,9 +147,9 @@ func (db *DB) Name() string { return db.dialect.name }
 
 type plain struct{}
 
-func (plain) Seal(s string) string           { return s }
+func (plain) Seal(s string) string          { return s }
 func (plain) Open(s string) (string, error) { return s, nil }
-func (plain) Blind(s string) string          { return s }
+func (plain) Blind(s string) string         { return s }
 
 // micros converts a time to the database's; the zero time is 0.
 func micros(t time.Time) int64 {

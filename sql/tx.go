@@ -85,8 +85,17 @@ func (db *DB) Exec(ctx context.Context, name string, args ...any) (int64, error)
 
 // tx is a transaction. Its methods are those of DB.
 type tx struct {
-	x  *sqlx.Tx
-	db *DB
+	x       *sqlx.Tx
+	db      *DB
+	reading bool // on a connection of the reading pool
+}
+
+// stmt is the prepared statement of the connection's pool (SQLite).
+func (t *tx) stmt(ctx context.Context, q *query) *sqlx.Stmt {
+	if t.reading {
+		return t.x.StmtxContext(ctx, q.readStmt)
+	}
+	return t.x.StmtxContext(ctx, q.writeStmt)
 }
 
 func (t *tx) Select(ctx context.Context, dest any, name string, args ...any) error {
@@ -97,7 +106,7 @@ func (t *tx) Select(ctx context.Context, dest any, name string, args ...any) err
 	if t.db.dialect.postgres {
 		err = t.x.SelectContext(ctx, dest, q.text, args...)
 	} else {
-		err = t.x.StmtxContext(ctx, q.writeStmt).SelectContext(ctx, dest, args...)
+		err = t.stmt(ctx, q).SelectContext(ctx, dest, args...)
 	}
 	return named(name, err)
 }
@@ -110,7 +119,7 @@ func (t *tx) Get(ctx context.Context, dest any, name string, args ...any) error 
 	if t.db.dialect.postgres {
 		err = t.x.GetContext(ctx, dest, q.text, args...)
 	} else {
-		err = t.x.StmtxContext(ctx, q.writeStmt).GetContext(ctx, dest, args...)
+		err = t.stmt(ctx, q).GetContext(ctx, dest, args...)
 	}
 	return named(name, err)
 }
@@ -124,7 +133,7 @@ func (t *tx) Exec(ctx context.Context, name string, args ...any) (int64, error) 
 	if t.db.dialect.postgres {
 		result, err = t.x.ExecContext(ctx, q.text, args...)
 	} else {
-		result, err = t.x.StmtxContext(ctx, q.writeStmt).ExecContext(ctx, args...)
+		result, err = t.stmt(ctx, q).ExecContext(ctx, args...)
 	}
 	if err != nil {
 		return 0, named(name, err)
@@ -134,9 +143,16 @@ func (t *tx) Exec(ctx context.Context, name string, args ...any) (int64, error) 
 
 // tx runs f in a transaction and commits it unless f fails. A transaction that the database ended for the sake of another
 // (deadlock, serialization) is run again, three times at most; f must therefore have no effect outside it.
-func (db *DB) tx(ctx context.Context, f func(*tx) error) error {
+func (db *DB) tx(ctx context.Context, f func(*tx) error) error { return db.retried(ctx, db.write, f) }
+
+// relaxed is tx for a step inside the road: its commit does not wait for the disk (see DB.lazy).
+func (db *DB) relaxed(ctx context.Context, f func(*tx) error) error {
+	return db.retried(ctx, db.lazy, f)
+}
+
+func (db *DB) retried(ctx context.Context, pool *sqlx.DB, f func(*tx) error) error {
 	for attempt := 1; ; attempt++ {
-		err := db.once(ctx, f)
+		err := db.once(ctx, pool, f)
 		if err == nil || attempt == 3 || !lostToAnother(err) {
 			return err
 		}
@@ -148,8 +164,8 @@ func (db *DB) tx(ctx context.Context, f func(*tx) error) error {
 	}
 }
 
-func (db *DB) once(ctx context.Context, f func(*tx) error) error {
-	x, err := db.write.BeginTxx(ctx, nil)
+func (db *DB) once(ctx context.Context, pool *sqlx.DB, f func(*tx) error) error {
+	x, err := pool.BeginTxx(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -158,6 +174,16 @@ func (db *DB) once(ctx context.Context, f func(*tx) error) error {
 		return err
 	}
 	return x.Commit()
+}
+
+// snapshot runs reads that must see one state of the database: a page of users and its count.
+func (db *DB) snapshot(ctx context.Context, f func(*tx) error) error {
+	x, err := db.read.BeginTxx(ctx, &sql.TxOptions{Isolation: db.dialect.snapshot, ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = x.Rollback() }() // nothing was written
+	return f(&tx{x: x, db: db, reading: true})
 }
 
 // named puts the query's name before an error, and leaves "no rows" comparable.

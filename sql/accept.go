@@ -1,0 +1,435 @@
+package sql
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"modernc.org/sqlite"
+
+	"tidings"
+)
+
+const (
+	// groupMessages bounds one group commit. Above a few hundred rows a commit gains nothing and its latency only grows.
+	groupMessages = 1000
+	// waitingMessages bounds what waits for a commit: beyond it a request is refused before any work.
+	waitingMessages = 20000
+	commitTimeout   = 20 * time.Second
+)
+
+// committer gathers concurrent requests into group commits. There is no timer: what arrives while every slot is in a
+// commit waits and forms the next batch, so a lone request goes out at once and a crowd shares an fsync. A slot is held
+// from BEGIN to the answer of COMMIT, and never while Redis or a stage is waited for.
+type committer struct {
+	db       *DB
+	now      func() time.Time
+	onAccept func([]tidings.Segment)
+	metrics  *Metrics
+
+	mu       sync.Mutex
+	queue    []*waiting
+	queued   int // messages in queue
+	free     int // slots
+	inflight map[[2]string]bool
+	closed   bool
+	running  sync.WaitGroup
+}
+
+// waiting is a request on its way to a commit.
+type waiting struct {
+	request  tidings.Request
+	messages []tidings.Message
+	answer   tidings.Answer
+	err      error
+	done     chan struct{}
+}
+
+func newCommitter(db *DB, o Options) *committer {
+	slots := o.Slots
+	if slots == 0 {
+		slots = 2
+	}
+	if !db.dialect.postgres {
+		slots = 1
+	}
+	return &committer{db: db, now: o.Now, onAccept: o.OnAccept, metrics: o.Metrics, free: slots, inflight: map[[2]string]bool{}}
+}
+
+// OnAccept sets who is told of segments right after the commit that wrote them. It is set before the first Accept.
+func (db *DB) OnAccept(f func([]tidings.Segment)) { db.accept.onAccept = f }
+
+// Accept makes a request durable: it returns when its messages, its idempotency key and its batch are committed. An error
+// that is not a *tidings.Error means that nobody knows; the caller must be told to try again with the same key.
+func (db *DB) Accept(ctx context.Context, r tidings.Request) (tidings.Answer, error) {
+	w := &waiting{request: r, done: make(chan struct{})}
+	if err := db.accept.put(w); err != nil {
+		return tidings.Answer{}, err
+	}
+	select {
+	case <-w.done:
+		return w.answer, w.err
+	case <-ctx.Done():
+		return tidings.Answer{}, ctx.Err()
+	}
+}
+
+func (c *committer) put(w *waiting) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || c.queued+len(w.request.Messages) > waitingMessages {
+		return &tidings.Error{Code: tidings.Unavailable, Detail: "too many requests are waiting to be stored", After: time.Second}
+	}
+	if w.request.Key != "" {
+		if c.inflight[w.key()] {
+			return &tidings.Error{Code: tidings.Conflict, Detail: "a request with this Idempotency-Key is being worked on", After: time.Second}
+		}
+		c.inflight[w.key()] = true
+	}
+	c.queue = append(c.queue, w)
+	c.queued += len(w.request.Messages)
+	if c.free > 0 {
+		c.free--
+		c.running.Add(1)
+		go c.run()
+	}
+	return nil
+}
+
+func (w *waiting) key() [2]string { return [2]string{w.request.Application, w.request.Key} }
+
+// run holds a slot and commits batch after batch until nothing waits.
+func (c *committer) run() {
+	defer c.running.Done()
+	for {
+		batch := c.take()
+		if batch == nil {
+			return
+		}
+		c.commit(batch)
+	}
+}
+
+// take removes the next batch from the queue, or gives the slot back.
+func (c *committer) take() []*waiting {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.queue) == 0 {
+		c.queue = nil
+		c.free++
+		return nil
+	}
+	n, messages := 0, 0
+	for n < len(c.queue) && (n == 0 || messages+len(c.queue[n].request.Messages) <= groupMessages) {
+		messages += len(c.queue[n].request.Messages)
+		n++
+	}
+	batch := c.queue[:n:n]
+	c.queue = c.queue[n:]
+	c.queued -= messages
+	return batch
+}
+
+func (c *committer) close() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.running.Wait()
+}
+
+// answered tells the requests what became of them.
+func (c *committer) answered(batch []*waiting) {
+	c.mu.Lock()
+	for _, w := range batch {
+		if w.request.Key != "" {
+			delete(c.inflight, w.key())
+		}
+	}
+	c.mu.Unlock()
+	for _, w := range batch {
+		close(w.done)
+	}
+}
+
+// commit stores a batch and answers its requests. A batch that the database refuses is tried again in halves until the
+// culprit stands alone, so that one request's fault is never another's.
+func (c *committer) commit(batch []*waiting) {
+	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
+	defer cancel()
+	started := c.now()
+	id := c.db.ids.Next()
+	segments, err := c.store(ctx, id, batch)
+	if err != nil && !refused(err) {
+		segments, err = c.settle(ctx, id, segments, err)
+	}
+	if err != nil && refused(err) && len(batch) > 1 {
+		if c.metrics != nil {
+			c.metrics.split.Inc()
+		}
+		c.commit(batch[:len(batch)/2])
+		c.commit(batch[len(batch)/2:])
+		return
+	}
+	if err != nil {
+		for _, w := range batch {
+			w.err = &tidings.Error{Code: tidings.Unavailable, Detail: "the message could not be stored; send it again with the same Idempotency-Key", After: time.Second, Err: err}
+		}
+		c.db.log.Error("accept", "requests", len(batch), "error", err)
+	} else if c.metrics != nil {
+		c.metrics.observe(batch, c.now().Sub(started))
+	}
+	c.answered(batch)
+	if err == nil && c.onAccept != nil && len(segments) > 0 {
+		// Not in this goroutine: the slot must not wait for Redis.
+		c.running.Go(func() { c.onAccept(segments) })
+	}
+}
+
+func (m *Metrics) observe(batch []*waiting, took time.Duration) {
+	n := 0
+	for _, w := range batch {
+		n += len(w.messages)
+		if w.answer.Replayed {
+			m.replayed.Inc()
+		}
+	}
+	m.batches.Observe(float64(n))
+	m.commits.Observe(took.Seconds())
+}
+
+// settle finds out what became of a COMMIT whose answer was lost, before anyone is answered.
+func (c *committer) settle(ctx context.Context, batch tidings.ID, segments []tidings.Segment, cause error) ([]tidings.Segment, error) {
+	if segments == nil {
+		return nil, cause // lost before COMMIT: nothing can be there
+	}
+	for range 3 {
+		var n int
+		if err := c.db.Get(ctx, &n, "batch-exists", int64(batch)); err == nil {
+			if n == 1 {
+				return segments, nil
+			}
+			return nil, cause
+		}
+		select {
+		case <-ctx.Done():
+			return nil, cause
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+	return nil, cause
+}
+
+// refused tells whether the database itself said no: nothing of the transaction is there.
+func refused(err error) bool {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return e.Code[:2] != "57" && e.Code[:2] != "08" // 57: shutting down; 08: connection
+	}
+	if _, ok := errors.AsType[*sqlite.Error](err); ok {
+		return true
+	}
+	_, ok := errors.AsType[*json.MarshalerError](err)
+	return ok
+}
+
+// store runs the transaction of a group commit. The segments are returned with an error too when COMMIT was under way.
+func (c *committer) store(ctx context.Context, id tidings.ID, batch []*waiting) (segments []tidings.Segment, err error) {
+	// Equal order in every process: two batches with the same keys would otherwise wait for each other.
+	sort.SliceStable(batch, func(i, j int) bool {
+		a, b := batch[i].key(), batch[j].key()
+		return a[0] < b[0] || a[0] == b[0] && a[1] < b[1]
+	})
+	c.stamp(id, batch)
+	err = c.db.tx(ctx, func(t *tx) error {
+		segments = nil
+		fresh, err := t.claimKeys(ctx, batch)
+		if err != nil {
+			return err
+		}
+		var messages []tidings.Message
+		for _, w := range fresh {
+			messages = append(messages, w.messages...)
+		}
+		if len(messages) == 0 {
+			return nil
+		}
+		rows := c.db.acquireSegments(id, messages)
+		if _, err := t.Exec(ctx, "insert-batch", int64(id), len(messages), len(rows)); err != nil {
+			return err
+		}
+		if err := t.insertMessages(ctx, messages); err != nil {
+			return err
+		}
+		if err := t.insertSegments(ctx, rows); err != nil {
+			return err
+		}
+		segments = segmentsOf(rows)
+		return nil
+	})
+	return segments, err
+}
+
+// stamp gives each message its place, and each request its answer.
+func (c *committer) stamp(batch tidings.ID, requests []*waiting) {
+	now := c.now().UTC()
+	for _, w := range requests {
+		w.messages = append(w.messages[:0], w.request.Messages...)
+		for i := range w.messages {
+			w.messages[i].ID, w.messages[i].Batch, w.messages[i].AcceptedAt = c.db.ids.Next(), batch, now
+		}
+		w.answer = tidings.Answer{Body: w.request.Respond(w.messages)}
+	}
+}
+
+type storedAnswer struct {
+	Application, Key, Hash, Response string
+}
+
+// claimKeys stores the idempotency keys of a batch and returns the requests that are new. The others get their stored
+// answer, or a refusal if the key was used for another body.
+func (t *tx) claimKeys(ctx context.Context, batch []*waiting) (fresh []*waiting, err error) {
+	var keyed []*waiting
+	for _, w := range batch {
+		w.err = nil
+		if w.request.Key == "" {
+			fresh = append(fresh, w)
+		} else {
+			keyed = append(keyed, w)
+		}
+	}
+	if len(keyed) == 0 {
+		return fresh, nil
+	}
+	applications := strs(keyed, func(w *waiting) string { return w.request.Application })
+	keys := strs(keyed, func(w *waiting) string { return w.request.Key })
+	var claimed []storedAnswer
+	err = t.Select(ctx, &claimed, "claim-keys", columns(applications, keys,
+		strs(keyed, func(w *waiting) string { return w.request.Hash }),
+		strs(keyed, func(w *waiting) string { return string(w.answer.Body) })))
+	if err != nil {
+		return nil, err
+	}
+	isNew := map[[2]string]bool{}
+	for _, k := range claimed {
+		isNew[[2]string{k.Application, k.Key}] = true
+	}
+	stored := map[[2]string]storedAnswer{}
+	if len(claimed) < len(keyed) {
+		var answers []storedAnswer
+		if err := t.Select(ctx, &answers, "stored-answers", columns(applications, keys)); err != nil {
+			return nil, err
+		}
+		for _, a := range answers {
+			stored[[2]string{a.Application, a.Key}] = a
+		}
+	}
+	for _, w := range keyed {
+		if isNew[w.key()] {
+			fresh = append(fresh, w)
+		} else {
+			w.replay(stored[w.key()])
+		}
+	}
+	return fresh, nil
+}
+
+func (w *waiting) replay(a storedAnswer) {
+	w.messages = w.messages[:0]
+	if a.Hash != w.request.Hash {
+		w.err = tidings.FieldErrors{{Field: "Idempotency-Key", Code: "reused", Detail: "the key was used for another request"}}.Err(tidings.Unprocessable)
+		return
+	}
+	w.answer = tidings.Answer{Body: []byte(a.Response), Replayed: true}
+}
+
+func (t *tx) insertMessages(ctx context.Context, ms []tidings.Message) error {
+	audiences, channels := make([]string, len(ms)), make([]string, len(ms))
+	for i, m := range ms {
+		text, err := json.Marshal(m.Audience)
+		if err != nil {
+			return err
+		}
+		audiences[i], channels[i] = string(text), joinChannels(m.Channels)
+	}
+	_, err := t.Exec(ctx, "insert-messages", columns(
+		ints(ms, func(m tidings.Message) int64 { return int64(m.ID) }),
+		ints(ms, func(m tidings.Message) int64 { return int64(m.Batch) }),
+		strs(ms, func(m tidings.Message) string { return m.Application }),
+		strs(ms, func(m tidings.Message) string { return m.Type }),
+		strs(ms, func(m tidings.Message) string { return string(m.Lane) }),
+		audiences,
+		strs(ms, func(m tidings.Message) string { return dataText(m.Data) }),
+		channels,
+		ints(ms, func(m tidings.Message) int64 { return micros(m.SendAt) }),
+		ints(ms, func(m tidings.Message) int64 { return micros(m.ExpiresAt) }),
+		strs(ms, func(m tidings.Message) string { return m.CollapseKey }),
+		strs(ms, func(m tidings.Message) string { return m.CancellationKey }),
+		ints(ms, func(m tidings.Message) int64 { return micros(m.AcceptedAt) })))
+	return err
+}
+
+func dataText(data json.RawMessage) string {
+	if len(data) == 0 {
+		return "{}"
+	}
+	return string(data)
+}
+
+func joinChannels(cs []tidings.Channel) string {
+	return strings.Join(strs(cs, func(c tidings.Channel) string { return string(c) }), ",")
+}
+
+func splitChannels(s string) (cs []tidings.Channel) {
+	for _, c := range strings.Split(s, ",") {
+		if c != "" {
+			cs = append(cs, tidings.Channel(c))
+		}
+	}
+	return cs
+}
+
+// acquireSegments cuts the messages of a batch into segments that never mix lanes or applications.
+func (db *DB) acquireSegments(batch tidings.ID, ms []tidings.Message) (rows []segmentRow) {
+	type group struct {
+		lane        tidings.Lane
+		application string
+	}
+	var order []group
+	groups := map[group][]int64{}
+	for _, m := range ms {
+		g := group{m.Lane, m.Application}
+		if groups[g] == nil {
+			order = append(order, g)
+		}
+		groups[g] = append(groups[g], int64(m.ID))
+	}
+	for _, g := range order {
+		for ids := groups[g]; len(ids) > 0; ids = ids[min(len(ids), tidings.SegmentSize):] {
+			part := ids[:min(len(ids), tidings.SegmentSize)]
+			rows = append(rows, segmentRow{
+				Segment: tidings.Segment{ID: db.ids.Next(), Batch: batch, Lane: g.lane, Application: g.application, Stage: tidings.Acquire, Part: len(rows)},
+				items:   mustJSON(acquireItems{Messages: part}),
+			})
+		}
+	}
+	return rows
+}
+
+// ForgetKeys deletes idempotency keys older than age and returns how many there were.
+func (db *DB) ForgetKeys(ctx context.Context, age time.Duration) (int64, error) {
+	return db.Exec(ctx, "forget-keys", age.Microseconds())
+}
+
+// mustJSON encodes values of this package that always can be.
+func mustJSON(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("sql: %T: %v", v, err))
+	}
+	return string(text)
+}

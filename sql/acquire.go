@@ -1,0 +1,291 @@
+package sql
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"tidings"
+)
+
+type messageRow struct {
+	ID, Batch      int64
+	Application    string
+	Type           string
+	Lane           string
+	Audience, Data string
+	Channels       string
+	SendAt         int64  `db:"send_at"`
+	ExpiresAt      int64  `db:"expires_at"`
+	CollapseKey    string `db:"collapse_key"`
+	AcceptedAt     int64  `db:"accepted_at"`
+	CanceledAt     int64  `db:"canceled_at"`
+}
+
+func (r messageRow) message() (tidings.Audienced, error) {
+	m := tidings.Audienced{Canceled: r.CanceledAt != 0, Message: tidings.Message{
+		ID: tidings.ID(r.ID), Batch: tidings.ID(r.Batch), Application: r.Application, Type: r.Type, Lane: tidings.Lane(r.Lane),
+		Data: json.RawMessage(r.Data), Channels: splitChannels(r.Channels), SendAt: timeOf(r.SendAt), ExpiresAt: timeOf(r.ExpiresAt),
+		CollapseKey: r.CollapseKey, AcceptedAt: timeOf(r.AcceptedAt)}}
+	return m, json.Unmarshal([]byte(r.Audience), &m.Audience)
+}
+
+func (db *DB) messages(ctx context.Context, ids []int64) ([]tidings.Audienced, error) {
+	var rows []messageRow
+	if err := db.Select(ctx, &rows, "messages-by-id", columns(unique(ids))); err != nil {
+		return nil, err
+	}
+	ms := make([]tidings.Audienced, len(rows))
+	for i, r := range rows {
+		m, err := r.message()
+		if err != nil {
+			return nil, err
+		}
+		ms[i] = m
+	}
+	return ms, nil
+}
+
+// unique sorts ids and drops repeats.
+func unique[T int64 | string](ids []T) []T {
+	ids = slices.Clone(ids)
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// AcquireWork reads the messages of an acquire segment, the first with the progress that earlier pages made.
+func (db *DB) AcquireWork(ctx context.Context, s tidings.Segment) ([]tidings.Audienced, error) {
+	var items acquireItems
+	if _, err := db.segment(ctx, s, &items); err != nil {
+		return nil, err
+	}
+	ms, err := db.messages(ctx, items.Messages)
+	if err == nil && len(ms) > 0 {
+		ms[0].After, ms[0].Size = items.After, items.Size
+	}
+	return ms, err
+}
+
+// ResolveNamed resolves, all at once, messages whose audience is a list of users and nothing else. sizes is their count by a
+// separate query.
+func (db *DB) ResolveNamed(ctx context.Context, ms []tidings.Message) (found []tidings.Notification, sizes map[tidings.ID]int, err error) {
+	var messages, before []int64
+	var users []string
+	for _, m := range ms {
+		for _, u := range unique(m.Audience.Users) {
+			messages, users, before = append(messages, int64(m.ID)), append(users, u), append(before, micros(m.AcceptedAt))
+		}
+	}
+	var rows []struct {
+		Message int64  `db:"message_id"`
+		User    string `db:"user_id"`
+		Locale  string
+	}
+	var counts []struct {
+		Message int64 `db:"message_id"`
+		N       int
+	}
+	args := columns(messages, users, before)
+	err = db.snapshot(ctx, func(t *tx) error {
+		if err := t.Select(ctx, &rows, "resolve-users", args); err != nil {
+			return err
+		}
+		return t.Select(ctx, &counts, "count-users", args)
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, r := range rows {
+		found = append(found, tidings.Notification{Message: tidings.ID(r.Message), User: r.User, Locale: r.Locale, Via: []string{tidings.ViaUser}})
+	}
+	sizes = make(map[tidings.ID]int, len(counts))
+	for _, c := range counts {
+		sizes[tidings.ID(c.Message)] = c.N
+	}
+	return found, sizes, nil
+}
+
+// ResolvePage resolves up to limit users of an audience after m.After, in order of id, with every dimension through which
+// each was reached. size is the same page counted by a separate query.
+func (db *DB) ResolvePage(ctx context.Context, m tidings.Audienced, limit int) (found []tidings.Notification, size int, err error) {
+	var rows []struct {
+		User   string `db:"user_id"`
+		Locale string
+	}
+	err = db.snapshot(ctx, func(t *tx) error {
+		found = nil
+		roles := roleList(m.Audience)
+		before := micros(m.AcceptedAt)
+		if m.Audience.Everyone {
+			err = t.Select(ctx, &rows, "resolve-everyone", m.After, before, limit, roles)
+		} else {
+			err = t.Select(ctx, &rows, "resolve-page", targets(m.Audience, true), m.After, before, limit)
+		}
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		last := rows[len(rows)-1].User
+		if size, err = t.countPage(ctx, m, last, roles); err != nil {
+			return err
+		}
+		users := make([]string, len(rows))
+		for i, r := range rows {
+			users[i] = r.User
+			found = append(found, tidings.Notification{Message: m.ID, User: r.User, Locale: r.Locale})
+		}
+		return t.reach(ctx, m.Audience, users, found)
+	})
+	return found, size, err
+}
+
+func (t *tx) countPage(ctx context.Context, m tidings.Audienced, last, roles string) (n int, err error) {
+	before := micros(m.AcceptedAt)
+	if m.Audience.Everyone {
+		err = t.Get(ctx, &n, "count-everyone", m.After, last, before, roles)
+		return n, err
+	}
+	if err := t.Get(ctx, &n, "count-page", targets(m.Audience, false), m.After, last, before, roles); err != nil {
+		return 0, err
+	}
+	if len(m.Audience.Users) > 0 && roles == "" {
+		var named int
+		if err := t.Get(ctx, &named, "count-named", columns(unique(m.Audience.Users)), m.After, last, before); err != nil {
+			return 0, err
+		}
+		n += named
+	}
+	return n, nil
+}
+
+// reach notes for each user through which dimensions the audience reached him.
+func (t *tx) reach(ctx context.Context, a tidings.Audience, users []string, found []tidings.Notification) error {
+	var memberships []struct {
+		User      string `db:"user_id"`
+		Dimension string
+		Merchant  string `db:"merchant_id"`
+		Role      string
+	}
+	if err := t.Select(ctx, &memberships, "memberships-of", columns(users)); err != nil {
+		return err
+	}
+	via := map[string][]string{}
+	for _, u := range a.Users {
+		via[u] = append(via[u], tidings.ViaUser)
+	}
+	for _, ms := range memberships {
+		if a.Reaches(ms.Dimension, ms.Merchant, ms.Role) {
+			via[ms.User] = append(via[ms.User], ms.Dimension)
+		}
+	}
+	for i := range found {
+		v := unique(via[found[i].User])
+		if len(v) == 0 || a.Everyone {
+			v = []string{tidings.ViaUser}
+		}
+		found[i].Via = v
+	}
+	return nil
+}
+
+func roleList(a tidings.Audience) string {
+	if len(a.Roles) == 0 {
+		return ""
+	}
+	return "," + strings.Join(a.Roles, ",") + ","
+}
+
+// targets are the rows that resolve-page and count-page match memberships with.
+func targets(a tidings.Audience, roles bool) bulk {
+	var kinds, names []string
+	add := func(kind string, ids []string, prefix string) {
+		for _, id := range unique(ids) {
+			kinds, names = append(kinds, kind), append(names, prefix+id)
+		}
+	}
+	switch a.Scope {
+	case tidings.ScopeMerchant:
+		add("d", a.Merchants, tidings.ViaMerchant)
+	case tidings.ScopeStores:
+		add("s", a.Merchants, "")
+	default:
+		add("m", a.Merchants, "")
+	}
+	add("d", a.Stores, tidings.ViaStore)
+	add("u", a.Users, "")
+	if roles {
+		add("r", a.Roles, "")
+	}
+	return columns(kinds, names)
+}
+
+// Acquired commits a page: its notifications, the messages that it completes, a render segment for each 500 notifications
+// and an acquire segment for the rest.
+func (db *DB) Acquired(ctx context.Context, s tidings.Segment, p tidings.AcquirePage) ([]tidings.Segment, error) {
+	return db.step(ctx, s, 0, db.afterAcquire(s, p), func(t *tx) (int64, error) {
+		if err := t.insertNotifications(ctx, p.Notifications); err != nil {
+			return 0, err
+		}
+		if len(p.Ended) == 0 {
+			return 0, nil
+		}
+		_, err := t.Exec(ctx, "end-acquire", columns(
+			ints(p.Ended, func(e tidings.AcquireEnd) int64 { return int64(e.Message) }),
+			ints(p.Ended, func(e tidings.AcquireEnd) int64 { return int64(e.Size) }),
+			strs(p.Ended, func(e tidings.AcquireEnd) string { return string(e.Reason) })))
+		return 0, err
+	})
+}
+
+func (db *DB) afterAcquire(s tidings.Segment, p tidings.AcquirePage) (next []segmentRow) {
+	for ns := p.Notifications; len(ns) > 0; ns = ns[min(len(ns), tidings.SegmentSize):] {
+		part := ns[:min(len(ns), tidings.SegmentSize)]
+		items := make([]tidings.Item, len(part))
+		for i, n := range part {
+			items[i] = tidings.Item{Message: n.Message, User: n.User, Locale: n.Locale}
+		}
+		next = append(next, db.child(s, tidings.Render, "", len(next), itemsText(items, true)))
+	}
+	if len(p.Rest) > 0 {
+		rest := acquireItems{After: p.Rest[0].After, Size: p.Rest[0].Size,
+			Messages: ints(p.Rest, func(m tidings.Audienced) int64 { return int64(m.ID) })}
+		next = append(next, db.child(s, tidings.Acquire, "", len(next), mustJSON(rest)))
+	}
+	return next
+}
+
+func (t *tx) insertNotifications(ctx context.Context, ns []tidings.Notification) error {
+	if len(ns) == 0 {
+		return nil
+	}
+	_, err := t.Exec(ctx, "insert-notifications", columns(
+		ints(ns, func(n tidings.Notification) int64 { return int64(n.Message) }),
+		strs(ns, func(n tidings.Notification) string { return n.User }),
+		strs(ns, func(n tidings.Notification) string { return n.Locale }),
+		strs(ns, func(n tidings.Notification) string { return "," + strings.Join(n.Via, ",") + "," })))
+	if err != nil {
+		return err
+	}
+	type reached struct {
+		dimension string
+		message   int64
+	}
+	seen := map[reached]bool{}
+	var list []reached
+	for _, n := range ns {
+		for _, v := range n.Via {
+			r := reached{v, int64(n.Message)}
+			if v != tidings.ViaUser && !seen[r] {
+				seen[r] = true
+				list = append(list, r)
+			}
+		}
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	slices.SortFunc(list, func(a, b reached) int { return strings.Compare(a.dimension, b.dimension) }) // equal lock order
+	_, err = t.Exec(ctx, "insert-dimensions", columns(
+		strs(list, func(r reached) string { return r.dimension }), ints(list, func(r reached) int64 { return r.message })))
+	return err
+}

@@ -1,0 +1,264 @@
+package sql
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"tidings"
+)
+
+type outgoingRow struct {
+	Message          int64  `db:"message_id"`
+	User             string `db:"user_id"`
+	State            string
+	Attempts         int
+	ExpiresAt        int64 `db:"expires_at"`
+	Locale           string
+	Expired          int
+	CollapseKey      string `db:"collapse_key"`
+	Type, Spec       string
+	Title, Body, URL string
+	Address          string
+	Provider         string
+	Platform         string
+}
+
+// Outgoing reads what a claimed segment is to send: those of its deliveries that are queued, and in the state sending
+// those that a worker left when it died. An address is opened only here, right before the call.
+func (db *DB) Outgoing(ctx context.Context, c tidings.Claim, items []tidings.Item) ([]tidings.Outgoing, error) {
+	var rows []outgoingRow
+	if err := db.Select(ctx, &rows, "outgoing", itemColumns(items), string(c.Segment.Channel)); err != nil {
+		return nil, err
+	}
+	types := map[string]tidings.MessageType{}
+	out := make([]tidings.Outgoing, len(rows))
+	for i, r := range rows {
+		value, err := db.sealer.Open(r.Address)
+		if err != nil {
+			return nil, fmt.Errorf("the address of user %s on %s: %w", r.User, c.Segment.Channel, err)
+		}
+		out[i] = r.outgoing(c.Segment.Channel, value)
+		t, ok := types[r.Type]
+		if !ok {
+			if err := json.Unmarshal([]byte(r.Spec), &t); err != nil {
+				return nil, fmt.Errorf("message type %s: %w", r.Type, err)
+			}
+			types[r.Type] = t
+		}
+		out[i].Policy = t.Policy(c.Segment.Channel)
+	}
+	return out, nil
+}
+
+func (r outgoingRow) outgoing(c tidings.Channel, address string) tidings.Outgoing {
+	expires := timeOf(r.ExpiresAt)
+	state := tidings.State(r.State)
+	if r.Expired == 1 && state == tidings.Queued {
+		state = tidings.Expired
+	}
+	return tidings.Outgoing{
+		Attempt:  r.Attempts,
+		Delivery: tidings.Delivery{Message: tidings.ID(r.Message), User: r.User, Channel: c, State: state, ExpiresAt: expires, Locale: r.Locale},
+		Call: tidings.Call{Message: tidings.ID(r.Message), User: r.User, CollapseKey: r.CollapseKey, ExpiresAt: expires,
+			Address: tidings.Address{Channel: c, Value: address, Provider: r.Provider, Platform: r.Platform},
+			Content: tidings.Content{Title: r.Title, Body: r.Body, URL: r.URL}},
+	}
+}
+
+func itemColumns(items []tidings.Item) bulk {
+	return columns(ints(items, func(i tidings.Item) int64 { return int64(i.Message) }), strs(items, func(i tidings.Item) string { return i.User }))
+}
+
+func outgoingColumns(out []tidings.Outgoing) bulk {
+	return columns(ints(out, func(o tidings.Outgoing) int64 { return int64(o.Message) }), strs(out, func(o tidings.Outgoing) string { return o.User }))
+}
+
+// Begin commits an attempt for each delivery, before any call, and extends the claim by lease. It returns those that may be
+// sent, each with its attempt's id: what was canceled or has expired meanwhile is not among them. ErrStale: the claim
+// is lost, and nothing may be sent.
+func (db *DB) Begin(ctx context.Context, c tidings.Claim, lease time.Duration, provider string, out []tidings.Outgoing) ([]tidings.Outgoing, error) {
+	type key struct {
+		message int64
+		user    string
+	}
+	var begun []struct {
+		Message int64  `db:"message_id"`
+		User    string `db:"user_id"`
+		N       int64
+	}
+	ids := map[key]tidings.ID{}
+	err := db.tx(ctx, func(t *tx) error {
+		begun = nil
+		n, err := t.Exec(ctx, "extend-claim", int64(c.Segment.ID), c.Token, lease.Microseconds())
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return tidings.ErrStale
+		}
+		if err := t.Select(ctx, &begun, "begin-deliveries", outgoingColumns(out), string(c.Segment.Channel)); err != nil || len(begun) == 0 {
+			return err
+		}
+		attempts, messages, ns := make([]int64, len(begun)), make([]int64, len(begun)), make([]int64, len(begun))
+		users := make([]string, len(begun))
+		for i, b := range begun {
+			id := db.ids.Next()
+			ids[key{b.Message, b.User}] = id
+			attempts[i], messages[i], users[i], ns[i] = int64(id), b.Message, b.User, b.N
+		}
+		_, err = t.Exec(ctx, "insert-attempts", columns(attempts, messages, users, ns), string(c.Segment.Channel), provider)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var ready []tidings.Outgoing
+	for _, o := range out {
+		if id, ok := ids[key{int64(o.Message), o.User}]; ok {
+			o.Call.Attempt, o.Attempt = id, o.Attempt+1
+			ready = append(ready, o)
+		}
+	}
+	return ready, nil
+}
+
+// Settle records what became of attempts, by attempt and not by claim: a late result still settles its own attempt.
+func (db *DB) Settle(ctx context.Context, ss []tidings.Settlement) error {
+	if len(ss) == 0 {
+		return nil
+	}
+	attempts := ints(ss, func(s tidings.Settlement) int64 { return int64(s.Attempt) })
+	reasons := strs(ss, func(s tidings.Settlement) string { return string(s.Reason) })
+	err := db.tx(ctx, func(t *tx) error {
+		// The delivery before the attempt, as everywhere, so that a receipt that comes meanwhile does not deadlock.
+		_, err := t.Exec(ctx, "settle-deliveries", columns(attempts,
+			strs(ss, func(s tidings.Settlement) string { return string(s.State) }), reasons,
+			ints(ss, func(s tidings.Settlement) int64 { return s.RetryAt.Microseconds() })))
+		if err != nil {
+			return err
+		}
+		_, err = t.Exec(ctx, "end-attempts", columns(attempts, strs(ss, attemptState), reasons,
+			strs(ss, func(s tidings.Settlement) string { return clip(s.Detail) }),
+			strs(ss, func(s tidings.Settlement) string { return clip(s.ProviderID) }),
+			ints(ss, func(s tidings.Settlement) int64 { return int64(s.Parts) })))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return db.dropAddresses(ctx, ss)
+}
+
+// dropAddresses forgets addresses that a provider called dead, unless the user has given a new one since the attempt.
+func (db *DB) dropAddresses(ctx context.Context, ss []tidings.Settlement) error {
+	for _, s := range ss {
+		if s.DropAddress {
+			if _, err := db.Exec(ctx, "drop-addresses", s.User, string(s.Channel), micros(s.Attempt.Time())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// attemptState is the attempt's own outcome: it failed when its delivery is to be tried again.
+func attemptState(s tidings.Settlement) string {
+	if s.State == tidings.Held {
+		return string(tidings.Failed)
+	}
+	return string(s.State)
+}
+
+// clip keeps what a provider says from filling the table: 500 bytes, valid UTF-8, no NUL (PostgreSQL refuses it).
+func clip(s string) string {
+	s = strings.ReplaceAll(s, "\x00", "")
+	return strings.ToValidUTF8(s[:min(len(s), 500)], "")
+}
+
+// Interrupted returns the attempts that a worker left under way on the deliveries of a claimed segment.
+func (db *DB) Interrupted(ctx context.Context, c tidings.Claim, out []tidings.Outgoing) ([]tidings.Settlement, error) {
+	var rows []struct {
+		ID      int64
+		Message int64  `db:"message_id"`
+		User    string `db:"user_id"`
+	}
+	if err := db.Select(ctx, &rows, "interrupted", outgoingColumns(out), string(c.Segment.Channel)); err != nil {
+		return nil, err
+	}
+	policies := map[string]tidings.Policy{}
+	for _, o := range out {
+		policies[o.User+"\x00"+o.Message.String()] = o.Policy
+	}
+	ss := make([]tidings.Settlement, len(rows))
+	for i, r := range rows {
+		ss[i] = tidings.Settlement{Attempt: tidings.ID(r.ID), State: tidings.UnknownEnd, Reason: tidings.Interrupted}
+		if policies[r.User+"\x00"+tidings.ID(r.Message).String()] == tidings.AtLeastOnce {
+			ss[i].RetryAt = tidings.ReceiptWindow
+		}
+	}
+	return ss, nil
+}
+
+// End ends queued deliveries without a call.
+func (db *DB) End(ctx context.Context, c tidings.Channel, ds []tidings.Delivery) error {
+	if len(ds) == 0 {
+		return nil
+	}
+	_, err := db.Exec(ctx, "end-queued", columns(
+		ints(ds, func(d tidings.Delivery) int64 { return int64(d.Message) }), strs(ds, func(d tidings.Delivery) string { return d.User }),
+		strs(ds, func(d tidings.Delivery) string { return string(d.State) }), strs(ds, func(d tidings.Delivery) string { return string(d.Reason) })), string(c))
+	return err
+}
+
+// Hold takes queued deliveries off the conveyor for a while, without an attempt.
+func (db *DB) Hold(ctx context.Context, c tidings.Channel, out []tidings.Outgoing, why tidings.Reason, d time.Duration) error {
+	if len(out) == 0 {
+		return nil
+	}
+	_, err := db.Exec(ctx, "hold-queued", outgoingColumns(out), string(c), string(why), d.Microseconds())
+	return err
+}
+
+// receiptMoves says what each kind of receipt makes of its attempt and delivery.
+var receiptMoves = map[tidings.ReceiptKind]struct {
+	attempt, delivery tidings.State
+	reason            tidings.Reason
+}{
+	tidings.ReceiptDelivered:    {tidings.Sent, tidings.Delivered, tidings.NoReason},
+	tidings.ReceiptAccepted:     {tidings.Sent, tidings.Sent, tidings.NoReason},
+	tidings.ReceiptBuffered:     {tidings.Sent, tidings.Sent, tidings.NoReason},
+	tidings.ReceiptNotDelivered: {tidings.Failed, tidings.Failed, tidings.NotDelivered},
+	tidings.ReceiptRejected:     {tidings.Failed, tidings.Failed, tidings.ProviderRefused},
+}
+
+// Receive records a receipt and moves its attempt and delivery, forward only: receipts come late, twice and out of order.
+func (db *DB) Receive(ctx context.Context, r tidings.Receipt) error {
+	move, ok := receiptMoves[r.Kind]
+	if !ok {
+		return tidings.Errorf(tidings.Invalid, "there is no kind of receipt %q", r.Kind)
+	}
+	return db.tx(ctx, func(t *tx) error {
+		var a struct {
+			Message   int64  `db:"message_id"`
+			User      string `db:"user_id"`
+			Channel   string
+			N         int64
+			StartedAt int64 `db:"started_at"`
+		}
+		if err := t.Get(ctx, &a, "attempt-by-id", int64(r.Attempt)); err != nil {
+			return notFound(err, "attempt", r.Attempt)
+		}
+		if _, err := t.Exec(ctx, "insert-receipt", int64(db.ids.Next()), int64(r.Attempt), string(r.Kind), clip(r.Detail)); err != nil {
+			return err
+		}
+		// The delivery first: Settle and Begin lock in this order too.
+		if _, err := t.Exec(ctx, "receipt-delivery", a.Message, a.User, a.Channel, string(move.delivery), string(move.reason), a.N); err != nil {
+			return err
+		}
+		_, err := t.Exec(ctx, "receipt-attempt", int64(r.Attempt), string(move.attempt), string(move.reason))
+		return err
+	})
+}

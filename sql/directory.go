@@ -1,0 +1,396 @@
+package sql
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"tidings"
+)
+
+type merchantRow struct {
+	ID, Name, Attributes string
+}
+
+func (r merchantRow) merchant() (tidings.Merchant, error) {
+	m := tidings.Merchant{ID: r.ID, Name: r.Name}
+	return m, json.Unmarshal([]byte(r.Attributes), &m.Attributes)
+}
+
+type storeRow struct {
+	ID         string
+	Merchant   string `db:"merchant_id"`
+	Name       string
+	Region     string
+	Timezone   string
+	Attributes string
+}
+
+func (r storeRow) store() (tidings.Store, error) {
+	s := tidings.Store{ID: r.ID, Merchant: r.Merchant, Name: r.Name, Region: r.Region, Timezone: r.Timezone}
+	return s, json.Unmarshal([]byte(r.Attributes), &s.Attributes)
+}
+
+type userRow struct {
+	ID, Name, Locale string
+}
+
+type membershipRow struct {
+	User      string `db:"user_id"`
+	Dimension string
+	Role      string
+}
+
+func (r membershipRow) membership() tidings.Membership {
+	if store, ok := strings.CutPrefix(r.Dimension, tidings.ViaStore); ok {
+		return tidings.Membership{Store: store, Role: r.Role}
+	}
+	return tidings.Membership{Merchant: strings.TrimPrefix(r.Dimension, tidings.ViaMerchant), Role: r.Role}
+}
+
+// PutMerchants writes merchants, new or known. Of two with one id the later counts.
+func (db *DB) PutMerchants(ctx context.Context, ms []tidings.Merchant) error {
+	ms = lastOfEach(ms, func(m tidings.Merchant) string { return m.ID })
+	attributes, err := attributesOf(ms, func(m tidings.Merchant) map[string]string { return m.Attributes })
+	if err != nil {
+		return err
+	}
+	_, err = db.Exec(ctx, "put-merchants", columns(
+		strs(ms, func(m tidings.Merchant) string { return m.ID }),
+		strs(ms, func(m tidings.Merchant) string { return m.Name }), attributes))
+	return err
+}
+
+// PutStores writes stores, new or known. A merchant that is not in the directory is Unprocessable and names its field:
+// "merchant" of a single store, "stores[3].merchant" of several.
+func (db *DB) PutStores(ctx context.Context, ss []tidings.Store) error {
+	return db.tx(ctx, func(t *tx) error {
+		known, err := t.merchants(ctx, strs(ss, func(s tidings.Store) string { return s.Merchant }))
+		if err != nil {
+			return err
+		}
+		var errs tidings.FieldErrors
+		for i, s := range ss {
+			if !known[s.Merchant] {
+				errs.Add(fieldOf("stores", i, len(ss))+"merchant", "unknown", "no merchant "+s.Merchant+" in the directory")
+			}
+		}
+		if len(errs) > 0 {
+			return errs.Err(tidings.Unprocessable)
+		}
+		return t.putStores(ctx, lastOfEach(ss, func(s tidings.Store) string { return s.ID }))
+	})
+}
+
+func (t *tx) putStores(ctx context.Context, ss []tidings.Store) error {
+	attributes, err := attributesOf(ss, func(s tidings.Store) map[string]string { return s.Attributes })
+	if err != nil {
+		return err
+	}
+	merchants := strs(ss, func(s tidings.Store) string { return s.Merchant })
+	_, err = t.Exec(ctx, "put-stores", columns(
+		strs(ss, func(s tidings.Store) string { return s.ID }), merchants,
+		strs(ss, func(s tidings.Store) string { return s.Name }),
+		strs(ss, func(s tidings.Store) string { return s.Region }),
+		strs(ss, func(s tidings.Store) string { return s.Timezone }), attributes))
+	if err != nil {
+		return err
+	}
+	_, err = t.Exec(ctx, "move-memberships",
+		columns(strs(ss, func(s tidings.Store) string { return tidings.ViaStore + s.ID }), merchants))
+	return err
+}
+
+// PutUsers writes users, new or known, with all their memberships: those not given end. A merchant or store that is not in
+// the directory is Unprocessable and names its field: "memberships[0].store" of a single user,
+// "users[3].memberships[0].store" of several.
+func (db *DB) PutUsers(ctx context.Context, us []tidings.User) error {
+	return db.tx(ctx, func(t *tx) error {
+		merchantOf, err := t.merchantsOfMemberships(ctx, us)
+		if err != nil {
+			return err
+		}
+		us := lastOfEach(us, func(u tidings.User) string { return u.ID })
+		ids := columns(strs(us, func(u tidings.User) string { return u.ID }))
+		_, err = t.Exec(ctx, "put-users", columns(ids[0],
+			strs(us, func(u tidings.User) string { return u.Name }),
+			strs(us, func(u tidings.User) string { return cmp.Or(u.Locale, tidings.DefaultLocale) })))
+		if err != nil {
+			return err
+		}
+		if _, err := t.Exec(ctx, "put-inboxes", ids); err != nil {
+			return err
+		}
+		if _, err := t.Exec(ctx, "delete-memberships-of", ids); err != nil {
+			return err
+		}
+		_, err = t.Exec(ctx, "put-memberships", membershipColumns(us, merchantOf))
+		return err
+	})
+}
+
+// membershipColumns lists the memberships of users; of two in one dimension the later counts.
+func membershipColumns(us []tidings.User, merchantOf map[string]string) bulk {
+	var users, dimensions, merchants, roles []string
+	for _, u := range us {
+		for _, m := range lastOfEach(u.Memberships, tidings.Membership.Dimension) {
+			users, dimensions = append(users, u.ID), append(dimensions, m.Dimension())
+			merchants, roles = append(merchants, merchantOf[m.Dimension()]), append(roles, m.Role)
+		}
+	}
+	return columns(users, dimensions, merchants, roles)
+}
+
+// merchantsOfMemberships finds the merchant of each dimension that the users are members of, and locks merchants and
+// stores until the commit.
+func (t *tx) merchantsOfMemberships(ctx context.Context, us []tidings.User) (map[string]string, error) {
+	var merchants, stores []string
+	for _, u := range us {
+		for _, m := range u.Memberships {
+			if m.Store != "" {
+				stores = append(stores, m.Store)
+			} else {
+				merchants = append(merchants, m.Merchant)
+			}
+		}
+	}
+	merchantOf := map[string]string{}
+	known, err := t.merchants(ctx, merchants)
+	if err != nil {
+		return nil, err
+	}
+	for id := range known {
+		merchantOf[tidings.ViaMerchant+id] = id
+	}
+	var rows []storeRow
+	if err := t.Select(ctx, &rows, "lock-stores", columns(distinct(stores))); err != nil {
+		return nil, err
+	}
+	for _, r := range rows {
+		merchantOf[tidings.ViaStore+r.ID] = r.Merchant
+	}
+	return merchantOf, unknownMemberships(us, merchantOf).Err(tidings.Unprocessable)
+}
+
+func unknownMemberships(us []tidings.User, merchantOf map[string]string) (errs tidings.FieldErrors) {
+	for i, u := range us {
+		for j, m := range u.Memberships {
+			if merchantOf[m.Dimension()] != "" {
+				continue
+			}
+			field, what, id := "merchant", "merchant", m.Merchant
+			if m.Store != "" {
+				field, what, id = "store", "store", m.Store
+			}
+			errs.Add(fmt.Sprintf("%smemberships[%d].%s", fieldOf("users", i, len(us)), j, field), "unknown",
+				fmt.Sprintf("no %s %s in the directory", what, id))
+		}
+	}
+	return errs
+}
+
+// merchants tells which of the ids are merchants, and locks these.
+func (t *tx) merchants(ctx context.Context, ids []string) (map[string]bool, error) {
+	var found []string
+	if err := t.Select(ctx, &found, "lock-merchants", columns(distinct(ids))); err != nil {
+		return nil, err
+	}
+	known := make(map[string]bool, len(found))
+	for _, id := range found {
+		known[id] = true
+	}
+	return known, nil
+}
+
+// PutAddresses replaces the addresses of a user. They are sealed before they are written.
+func (db *DB) PutAddresses(ctx context.Context, user string, as []tidings.Address) error {
+	as = lastOfEach(as, func(a tidings.Address) string { return string(a.Channel) })
+	return db.tx(ctx, func(t *tx) error {
+		var id string
+		if err := t.Get(ctx, &id, "lock-user", user); err != nil {
+			return notFound(err, "user", user)
+		}
+		if _, err := t.Exec(ctx, "delete-addresses", user); err != nil {
+			return err
+		}
+		_, err := t.Exec(ctx, "put-addresses", columns(
+			strs(as, func(a tidings.Address) string { return string(a.Channel) }),
+			strs(as, func(a tidings.Address) string { return db.sealer.Seal(a.Value) }),
+			strs(as, func(a tidings.Address) string { return db.sealer.Blind(a.Value) }),
+			strs(as, func(a tidings.Address) string { return a.Provider }),
+			strs(as, func(a tidings.Address) string { return a.Platform })), user)
+		return err
+	})
+}
+
+// DeleteMerchant takes a merchant and its stores out of the directory and ends all memberships in them.
+func (db *DB) DeleteMerchant(ctx context.Context, id string) error {
+	return db.remove(ctx, "merchant", id, []step{{"delete-merchant", id}, {"delete-stores-of", id},
+		{"touch-users-of-merchant", id}, {"delete-memberships-of-merchant", id}})
+}
+
+// DeleteStore takes a store out of the directory and ends the memberships in it.
+func (db *DB) DeleteStore(ctx context.Context, id string) error {
+	dimension := tidings.ViaStore + id
+	return db.remove(ctx, "store", id, []step{{"delete-store", id},
+		{"touch-users-of-dimension", dimension}, {"delete-memberships-of-dimension", dimension}})
+}
+
+// DeleteUser takes a user out of the directory, with memberships and addresses. The history of what he was sent stays.
+func (db *DB) DeleteUser(ctx context.Context, id string) error {
+	return db.remove(ctx, "user", id, []step{{"delete-user", id}, {"delete-memberships-of-user", id}, {"delete-addresses", id}})
+}
+
+// step is a query with its argument.
+type step struct{ query, id string }
+
+// remove runs the steps; the first must change a row, or there is nothing of that id.
+func (db *DB) remove(ctx context.Context, what, id string, steps []step) error {
+	return db.tx(ctx, func(t *tx) error {
+		for i, s := range steps {
+			n, err := t.Exec(ctx, s.query, s.id)
+			if err != nil {
+				return err
+			}
+			if i == 0 && n == 0 {
+				return tidings.Errorf(tidings.NotFound, "there is no %s %s", what, id)
+			}
+		}
+		return nil
+	})
+}
+
+// Merchant reads a merchant.
+func (db *DB) Merchant(ctx context.Context, id string) (tidings.Merchant, error) {
+	var r merchantRow
+	if err := db.Get(ctx, &r, "merchant", id); err != nil {
+		return tidings.Merchant{}, notFound(err, "merchant", id)
+	}
+	return r.merchant()
+}
+
+// Merchants reads at most limit merchants in order of their ids, from behind the id after.
+func (db *DB) Merchants(ctx context.Context, after string, limit int) ([]tidings.Merchant, error) {
+	var rows []merchantRow
+	if err := db.Select(ctx, &rows, "merchants", after, limit); err != nil {
+		return nil, err
+	}
+	return each(rows, merchantRow.merchant)
+}
+
+// Store reads a store.
+func (db *DB) Store(ctx context.Context, id string) (tidings.Store, error) {
+	var r storeRow
+	if err := db.Get(ctx, &r, "store", id); err != nil {
+		return tidings.Store{}, notFound(err, "store", id)
+	}
+	return r.store()
+}
+
+// Stores reads at most limit stores of a merchant in order of their ids, from behind the id after.
+func (db *DB) Stores(ctx context.Context, merchant, after string, limit int) ([]tidings.Store, error) {
+	var rows []storeRow
+	if err := db.Select(ctx, &rows, "stores", merchant, after, limit); err != nil {
+		return nil, err
+	}
+	return each(rows, storeRow.store)
+}
+
+// User reads a user with his memberships.
+func (db *DB) User(ctx context.Context, id string) (tidings.User, error) {
+	var r userRow
+	if err := db.Get(ctx, &r, "user", id); err != nil {
+		return tidings.User{}, notFound(err, "user", id)
+	}
+	us, err := db.withMemberships(ctx, []userRow{r})
+	if err != nil {
+		return tidings.User{}, err
+	}
+	return us[0], nil
+}
+
+// Users reads at most limit users in order of their ids, from behind the id after.
+func (db *DB) Users(ctx context.Context, after string, limit int) ([]tidings.User, error) {
+	var rows []userRow
+	if err := db.Select(ctx, &rows, "users", after, limit); err != nil {
+		return nil, err
+	}
+	return db.withMemberships(ctx, rows)
+}
+
+func (db *DB) withMemberships(ctx context.Context, rows []userRow) ([]tidings.User, error) {
+	var ms []membershipRow
+	err := db.Select(ctx, &ms, "memberships-of", columns(strs(rows, func(r userRow) string { return r.ID })))
+	if err != nil {
+		return nil, err
+	}
+	of := map[string][]tidings.Membership{}
+	for _, m := range ms {
+		of[m.User] = append(of[m.User], m.membership())
+	}
+	us := make([]tidings.User, len(rows))
+	for i, r := range rows {
+		us[i] = tidings.User{ID: r.ID, Name: r.Name, Locale: r.Locale, Memberships: of[r.ID]}
+	}
+	return us, nil
+}
+
+// Dimensions lists the merchants and stores that the user is a member of: "m:acme", "s:acme-1". A store does not imply its
+// merchant.
+func (db *DB) Dimensions(ctx context.Context, user string) (ds []string, err error) {
+	return ds, db.Select(ctx, &ds, "dimensions-of", user)
+}
+
+// lastOfEach keeps the last of those with the same id and sorts by id: one statement may not write a row twice, and writers
+// that lock in one order do not wait for each other in a circle.
+func lastOfEach[T any](items []T, id func(T) string) []T {
+	items = slices.Clone(items)
+	slices.SortStableFunc(items, func(a, b T) int { return cmp.Compare(id(a), id(b)) })
+	out := items[:0]
+	for i, item := range items {
+		if i+1 == len(items) || id(items[i+1]) != id(item) {
+			out = append(out, item)
+		}
+	}
+	return out
+}
+
+func distinct(ids []string) []string {
+	ids = slices.Clone(ids)
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// fieldOf is the path of the i-th of n things in a request, which names a list only when there are several.
+func fieldOf(list string, i, n int) string {
+	if n == 1 {
+		return ""
+	}
+	return fmt.Sprintf("%s[%d].", list, i)
+}
+
+func attributesOf[T any](items []T, of func(T) map[string]string) ([]string, error) {
+	return each(items, func(item T) (string, error) {
+		m := of(item)
+		if m == nil {
+			return "{}", nil
+		}
+		b, err := json.Marshal(m)
+		return string(b), err
+	})
+}
+
+// each converts items and stops at the first error.
+func each[A, B any](items []A, f func(A) (B, error)) ([]B, error) {
+	out := make([]B, len(items))
+	for i, item := range items {
+		var err error
+		if out[i], err = f(item); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,79 @@
+-- name: outgoing
+SELECT d.message_id, d.user_id, d.state, d.attempts, d.expires_at, d.locale, CASE WHEN d.expires_at <= now_us() THEN 1 ELSE 0 END AS expired,
+    m.collapse_key, m.type, t.spec, c.title, c.body, c.url,
+    coalesce(a.value, '') AS address, coalesce(a.provider, '') AS provider, coalesce(a.platform, '') AS platform
+FROM rows(message_id bigint, user_id text)
+JOIN deliveries d ON d.message_id = rows.message_id AND d.user_id = rows.user_id AND d.channel = $1
+JOIN messages m ON m.id = d.message_id
+JOIN types t ON t.application = m.application AND t.name = m.type
+JOIN contents c ON c.message_id = d.message_id AND c.channel = d.channel AND c.locale = d.locale
+LEFT JOIN addresses a ON a.user_id = d.user_id AND a.channel = d.channel
+WHERE d.state IN ('queued', 'sending')
+
+-- name: begin-deliveries
+-- Only what is still queued goes out: a canceled or expired one has left that state.
+UPDATE deliveries SET state = 'sending', reason = '', attempts = deliveries.attempts + 1, changed_at = now_us()
+FROM rows(message_id bigint, user_id text)
+WHERE deliveries.message_id = rows.message_id AND deliveries.user_id = rows.user_id AND deliveries.channel = $1
+    AND deliveries.state = 'queued' AND deliveries.expires_at > now_us()
+RETURNING deliveries.message_id, deliveries.user_id, deliveries.attempts AS n
+
+-- name: insert-attempts
+INSERT INTO attempts (id, message_id, user_id, channel, n, provider, state, started_at)
+SELECT id, message_id, user_id, $1, n, $2, 'sending', now_us() FROM rows(id bigint, message_id bigint, user_id text, n bigint)
+
+-- name: interrupted
+-- Attempts that a worker left under way when its claim lapsed.
+SELECT t.id, t.message_id, t.user_id FROM rows(message_id bigint, user_id text)
+JOIN attempts t ON t.message_id = rows.message_id AND t.user_id = rows.user_id AND t.channel = $1 AND t.state = 'sending'
+
+-- name: end-attempts
+-- A receipt that came before the answer has settled its attempt already: its outcome stays, the rest is filled in.
+UPDATE attempts SET
+    state = CASE WHEN attempts.state IN ('sending', 'unknown') THEN rows.next ELSE attempts.state END,
+    reason = CASE WHEN attempts.state IN ('sending', 'unknown') THEN rows.why ELSE attempts.reason END,
+    detail = CASE WHEN attempts.detail = '' THEN rows.detail ELSE attempts.detail END,
+    provider_id = CASE WHEN attempts.provider_id = '' THEN rows.provider_id ELSE attempts.provider_id END,
+    parts = {greatest}(attempts.parts, rows.parts), ended_at = now_us()
+FROM rows(id bigint, next text, why text, detail text, provider_id text, parts bigint)
+WHERE attempts.id = rows.id
+
+-- name: settle-deliveries
+-- The delivery follows its latest attempt, and only forward.
+UPDATE deliveries SET state = rows.next, reason = rows.why, changed_at = now_us(),
+    due_at = CASE WHEN rows.retry = 0 THEN NULL ELSE now_us() + rows.retry END
+FROM rows(attempt bigint, next text, why text, retry bigint) JOIN attempts t ON t.id = rows.attempt
+WHERE deliveries.message_id = t.message_id AND deliveries.user_id = t.user_id AND deliveries.channel = t.channel
+    AND deliveries.attempts = t.n
+    AND (deliveries.state = 'sending' OR deliveries.state = 'unknown' AND rows.next IN ('sent', 'failed'))
+
+-- name: end-queued
+-- Deliveries that end without a call: expired, no address any more.
+UPDATE deliveries SET state = rows.next, reason = rows.why, due_at = NULL, changed_at = now_us()
+FROM rows(message_id bigint, user_id text, next text, why text)
+WHERE deliveries.message_id = rows.message_id AND deliveries.user_id = rows.user_id AND deliveries.channel = $1 AND deliveries.state = 'queued'
+
+-- name: hold-queued
+UPDATE deliveries SET state = 'held', reason = $2, due_at = now_us() + $3, changed_at = now_us()
+FROM rows(message_id bigint, user_id text)
+WHERE deliveries.message_id = rows.message_id AND deliveries.user_id = rows.user_id AND deliveries.channel = $1 AND deliveries.state = 'queued'
+
+-- name: drop-addresses
+DELETE FROM addresses WHERE user_id = $1 AND channel = $2 AND changed_at < $3
+
+-- name: attempt-by-id
+SELECT message_id, user_id, channel, n, started_at FROM attempts WHERE id = $1
+
+-- name: insert-receipt
+INSERT INTO receipts (id, attempt, kind, detail, received_at) VALUES ($1, $2, $3, $4, now_us())
+
+-- name: receipt-attempt
+UPDATE attempts SET state = $2, reason = $3 WHERE id = $1 AND (state IN ('sending', 'unknown') OR state = 'sent' AND $2 = 'failed')
+
+-- name: receipt-delivery
+-- Proof of arrival counts whichever attempt it is of; any other receipt only moves the delivery of the latest attempt.
+UPDATE deliveries SET state = $4, reason = $5, due_at = NULL, changed_at = now_us()
+WHERE message_id = $1 AND user_id = $2 AND channel = $3
+    AND ($4 = 'delivered' AND state IN ('sending', 'unknown', 'sent')
+      OR $4 = 'sent' AND state IN ('sending', 'unknown') AND attempts = $6
+      OR $4 = 'failed' AND state IN ('sending', 'unknown', 'sent') AND attempts = $6)

@@ -1,0 +1,131 @@
+-- name: messages-by-id
+SELECT m.id, m.batch, m.application, m.type, m.lane, m.audience, m.data, m.channels, m.send_at, m.expires_at, m.collapse_key,
+    m.accepted_at, m.canceled_at
+FROM rows(id bigint) JOIN messages m ON m.id = rows.id ORDER BY m.id
+
+-- name: resolve-users
+-- The users that messages name, without any narrowing: the common case, all messages of a page at once.
+SELECT rows.message_id, u.id AS user_id, u.locale
+FROM rows(message_id bigint, user_id text, before bigint) JOIN users u ON u.id = rows.user_id
+WHERE u.deleted_at = 0 AND u.created_at <= rows.before
+ORDER BY rows.message_id, u.id
+
+-- name: count-users
+SELECT rows.message_id, count(*) AS n
+FROM rows(message_id bigint, user_id text, before bigint) JOIN users u ON u.id = rows.user_id
+WHERE u.deleted_at = 0 AND u.created_at <= rows.before GROUP BY rows.message_id
+
+-- name: resolve-page
+-- A page of an audience that names merchants, stores or users, in order of id. Kinds of targets: d a dimension, m a merchant
+-- with its stores, s a merchant's stores only, u a user, r a role that narrows.
+WITH targets AS (SELECT kind, name FROM rows(kind text, name text)),
+hits AS (
+    SELECT ms.user_id, ms.role FROM targets t JOIN memberships ms ON ms.dimension = t.name WHERE t.kind = 'd' AND ms.user_id > $1
+    UNION ALL
+    SELECT ms.user_id, ms.role FROM targets t JOIN memberships ms ON ms.merchant_id = t.name WHERE t.kind = 'm' AND ms.user_id > $1
+    UNION ALL
+    SELECT ms.user_id, ms.role FROM targets t JOIN memberships ms ON ms.merchant_id = t.name
+    WHERE t.kind = 's' AND ms.dimension <> 'm:' || t.name AND ms.user_id > $1
+    UNION ALL
+    SELECT t.name, ms.role FROM targets t LEFT JOIN memberships ms ON ms.user_id = t.name WHERE t.kind = 'u' AND t.name > $1)
+SELECT u.id AS user_id, u.locale FROM users u
+WHERE u.id IN (SELECT h.user_id FROM hits h WHERE NOT EXISTS (SELECT 1 FROM targets WHERE kind = 'r')
+               OR h.role IN (SELECT name FROM targets WHERE kind = 'r'))
+    AND u.deleted_at = 0 AND u.created_at <= $2
+ORDER BY u.id LIMIT $3
+
+-- name: count-page
+-- The audience between two ids, counted apart from resolve-page: what the balance expects.
+SELECT count(DISTINCT u.id) FROM (
+    SELECT ms.user_id AS id, ms.role AS role FROM rows(kind text, name text) JOIN memberships ms
+        ON (rows.kind = 'd' AND ms.dimension = rows.name)
+        OR (rows.kind = 'm' AND ms.merchant_id = rows.name)
+        OR (rows.kind = 's' AND ms.merchant_id = rows.name AND ms.dimension <> 'm:' || rows.name)
+        OR (rows.kind = 'u' AND ms.user_id = rows.name)
+    WHERE ms.user_id > $1 AND ms.user_id <= $2) h
+JOIN users u ON u.id = h.id
+WHERE u.deleted_at = 0 AND u.created_at <= $3 AND ($4 = '' OR instr($4, ',' || h.role || ',') > 0)
+
+-- name: count-named
+-- Users an audience names who have no membership at all: count-page cannot see them.
+SELECT count(*) FROM rows(name text) JOIN users u ON u.id = rows.name
+WHERE u.id > $1 AND u.id <= $2 AND u.deleted_at = 0 AND u.created_at <= $3
+    AND NOT EXISTS (SELECT 1 FROM memberships ms WHERE ms.user_id = u.id)
+
+-- name: resolve-everyone
+SELECT u.id AS user_id, u.locale FROM users u
+WHERE u.id > $1 AND u.deleted_at = 0 AND u.created_at <= $2
+    AND ($4 = '' OR EXISTS (SELECT 1 FROM memberships ms WHERE ms.user_id = u.id AND instr($4, ',' || ms.role || ',') > 0))
+ORDER BY u.id LIMIT $3
+
+-- name: count-everyone
+SELECT count(*) FROM users u
+WHERE u.id > $1 AND u.id <= $2 AND u.deleted_at = 0 AND u.created_at <= $3
+    AND ($4 = '' OR EXISTS (SELECT 1 FROM memberships ms WHERE ms.user_id = u.id AND instr($4, ',' || ms.role || ',') > 0))
+
+-- name: memberships-of
+SELECT ms.user_id, ms.dimension, ms.merchant_id, ms.role FROM rows(user_id text) JOIN memberships ms ON ms.user_id = rows.user_id
+
+-- name: insert-notifications
+INSERT INTO notifications (message_id, user_id, locale, via)
+SELECT message_id, user_id, locale, via FROM rows(message_id bigint, user_id text, locale text, via text) WHERE true
+ON CONFLICT DO NOTHING
+
+-- name: insert-dimensions
+INSERT INTO dimensions (dimension, message_id)
+SELECT dimension, message_id FROM rows(dimension text, message_id bigint) WHERE true ON CONFLICT DO NOTHING
+
+-- name: end-acquire
+UPDATE messages SET size = rows.size, reason = rows.reason FROM rows(id bigint, size bigint, reason text) WHERE messages.id = rows.id
+
+-- name: insert-contents
+INSERT INTO contents (message_id, channel, locale, version, title, body, url, reason, detail, segment)
+SELECT message_id, channel, locale, version, title, body, url, reason, detail, segment
+FROM rows(message_id bigint, channel text, locale text, version bigint, title text, body text, url text, reason text, detail text, segment bigint) WHERE true
+ON CONFLICT DO NOTHING
+
+-- name: contents-of
+SELECT c.message_id, c.channel, c.locale, c.reason FROM rows(id bigint) JOIN contents c ON c.message_id = rows.id
+ORDER BY c.message_id, c.channel, c.locale
+
+-- name: address-channels
+SELECT a.user_id, a.channel FROM rows(user_id text) JOIN addresses a ON a.user_id = rows.user_id
+
+-- name: insert-deliveries
+INSERT INTO deliveries (message_id, user_id, channel, application, lane, state, reason, locale, due_at, expires_at, segment, changed_at)
+SELECT message_id, user_id, channel, application, lane, state, reason, locale, nullif(due_at, 0), expires_at, segment, now_us()
+FROM rows(message_id bigint, user_id text, channel text, application text, lane text, state text, reason text, locale text,
+    due_at bigint, expires_at bigint, segment bigint) WHERE true
+ON CONFLICT DO NOTHING
+
+-- name: lock-web
+SELECT d.message_id, d.user_id, d.state, d.locale, d.number, CASE WHEN d.expires_at <= now_us() THEN 1 ELSE 0 END AS expired
+FROM rows(message_id bigint, user_id text) JOIN deliveries d
+    ON d.message_id = rows.message_id AND d.user_id = rows.user_id AND d.channel = 'web' {lock d}
+
+-- name: lock-inboxes
+-- In order of id, like every writer, so that two of them never wait for each other.
+SELECT i.user_id, i.head FROM inboxes i WHERE i.user_id IN (SELECT user_id FROM rows(user_id text)) ORDER BY i.user_id {lock}
+
+-- name: number-web
+UPDATE deliveries SET state = 'sent', reason = '', number = rows.number, changed_at = now_us()
+FROM rows(message_id bigint, user_id text, number bigint)
+WHERE deliveries.message_id = rows.message_id AND deliveries.user_id = rows.user_id AND deliveries.channel = 'web' AND deliveries.state = 'queued'
+
+-- name: end-web
+UPDATE deliveries SET state = rows.next, reason = rows.why, changed_at = now_us()
+FROM rows(message_id bigint, user_id text, next text, why text)
+WHERE deliveries.message_id = rows.message_id AND deliveries.user_id = rows.user_id AND deliveries.channel = 'web' AND deliveries.state = 'queued'
+
+-- name: insert-inbox
+INSERT INTO inbox (user_id, number, message_id) SELECT user_id, number, message_id FROM rows(user_id text, number bigint, message_id bigint)
+
+-- name: raise-heads
+UPDATE inboxes SET head = rows.head FROM rows(user_id text, head bigint) WHERE inboxes.user_id = rows.user_id
+
+-- name: web-entries
+SELECT rows.user_id, rows.number, m.id, m.application, m.type, m.accepted_at, n.via, c.title, c.body, c.url
+FROM rows(message_id bigint, user_id text, number bigint, locale text)
+JOIN messages m ON m.id = rows.message_id
+JOIN notifications n ON n.message_id = rows.message_id AND n.user_id = rows.user_id
+JOIN contents c ON c.message_id = rows.message_id AND c.channel = 'web' AND c.locale = rows.locale

@@ -1,0 +1,61 @@
+-- name: segment
+SELECT items, now_us() AS now FROM segments WHERE id = $1 AND try = $2 AND finished_at IS NULL
+
+-- name: lock-segment
+SELECT items, now_us() AS now FROM segments WHERE id = $1 AND try = $2 AND finished_at IS NULL {lock}
+
+-- name: finish-segment
+UPDATE segments SET finished_at = now_us(), planned = $3, children = $4 WHERE id = $1 AND try = $2 AND finished_at IS NULL
+
+-- name: set-planned
+UPDATE segments SET planned = $2 WHERE id = $1
+
+-- name: finish-segments
+UPDATE segments SET finished_at = now_us() FROM rows(id bigint, claim bigint)
+WHERE segments.id = rows.id AND segments.claim = rows.claim AND segments.finished_at IS NULL
+
+-- name: claim-segment
+UPDATE segments SET claim = $3, claim_until = now_us() + $4, touched_at = now_us()
+WHERE id = $1 AND try = $2 AND finished_at IS NULL AND claim_until < now_us()
+RETURNING items, now_us() AS now
+
+-- name: extend-claim
+UPDATE segments SET claim_until = now_us() + $3, touched_at = now_us()
+WHERE id = $1 AND claim = $2 AND finished_at IS NULL AND claim_until > now_us()
+
+-- name: release-claim
+UPDATE segments SET claim_until = 0, touched_at = 0 WHERE id = $1 AND claim = $2 AND finished_at IS NULL
+
+-- name: lost-segments
+-- Open segments that nobody has touched within the grace, one of each application in turn, so that a large backlog of
+-- one does not stand before the others.
+SELECT id, parent, batch, lane, application, stage, channel, part, try, touched_at
+FROM (SELECT s.*, row_number() OVER (PARTITION BY lane, application ORDER BY touched_at, id) AS turn
+      FROM (SELECT id, parent, batch, lane, application, stage, channel, part, try, touched_at FROM segments
+            WHERE finished_at IS NULL AND touched_at < now_us() - $1 AND claim_until < now_us()
+            ORDER BY touched_at LIMIT 20000) s) t
+ORDER BY turn, touched_at LIMIT $2
+
+-- name: raise-try
+UPDATE segments SET try = segments.try + 1, touched_at = now_us() FROM rows(id bigint, try bigint)
+WHERE segments.id = rows.id AND segments.try = rows.try AND segments.finished_at IS NULL AND segments.claim_until < now_us()
+RETURNING segments.id
+
+-- name: touch-segments
+UPDATE segments SET touched_at = now_us() FROM rows(id bigint, try bigint)
+WHERE segments.id = rows.id AND segments.try = rows.try AND segments.finished_at IS NULL
+
+-- name: due-deliveries
+SELECT message_id, user_id, channel, application, lane, state, CASE WHEN expires_at <= now_us() THEN 1 ELSE 0 END AS expired
+FROM deliveries WHERE due_at IS NOT NULL AND due_at <= now_us() ORDER BY due_at LIMIT $1 {lock skip}
+
+-- name: release-due
+UPDATE deliveries SET state = rows.next, reason = rows.why, due_at = NULL, changed_at = now_us()
+FROM rows(message_id bigint, user_id text, channel text, next text, why text)
+WHERE deliveries.message_id = rows.message_id AND deliveries.user_id = rows.user_id AND deliveries.channel = rows.channel
+
+-- name: open-segments
+SELECT lane, count(*) AS n FROM segments WHERE finished_at IS NULL GROUP BY lane
+
+-- name: prune-segments
+DELETE FROM segments WHERE finished_at IS NOT NULL AND finished_at < now_us() - $1

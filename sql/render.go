@@ -1,0 +1,46 @@
+package sql
+
+import (
+	"context"
+
+	"tidings"
+)
+
+// RenderWork reads the notifications of a render segment and their messages.
+func (db *DB) RenderWork(ctx context.Context, s tidings.Segment) (w tidings.RenderWork, err error) {
+	var items notificationItems
+	if _, err := db.segment(ctx, s, &items); err != nil {
+		return w, err
+	}
+	ms, err := db.messages(ctx, items.Messages)
+	if err != nil {
+		return w, err
+	}
+	w.Items, w.Messages = items.items(), make(map[tidings.ID]tidings.Message, len(ms))
+	for _, m := range ms {
+		w.Messages[m.ID] = m.Message
+	}
+	return w, nil
+}
+
+// Rendered commits contents. What an earlier segment of the same message rendered stays as it is.
+func (db *DB) Rendered(ctx context.Context, s tidings.Segment, items []tidings.Item, rs []tidings.Rendered) ([]tidings.Segment, error) {
+	next := []segmentRow{db.child(s, tidings.Route, "", 0, itemsText(items, true))}
+	segment := int64(s.ID)
+	return db.step(ctx, s, len(rs), next, func(t *tx) (int64, error) {
+		if len(rs) == 0 {
+			return 0, nil
+		}
+		return t.Exec(ctx, "insert-contents", columns(
+			ints(rs, func(r tidings.Rendered) int64 { return int64(r.Message) }),
+			strs(rs, func(r tidings.Rendered) string { return string(r.Channel) }),
+			strs(rs, func(r tidings.Rendered) string { return r.Locale }),
+			ints(rs, func(r tidings.Rendered) int64 { return int64(r.Version) }),
+			strs(rs, func(r tidings.Rendered) string { return r.Content.Title }),
+			strs(rs, func(r tidings.Rendered) string { return r.Content.Body }),
+			strs(rs, func(r tidings.Rendered) string { return r.Content.URL }),
+			strs(rs, func(r tidings.Rendered) string { return string(r.Reason) }),
+			strs(rs, func(r tidings.Rendered) string { return r.Detail }),
+			ints(rs, func(tidings.Rendered) int64 { return segment })))
+	})
+}

@@ -1,0 +1,105 @@
+package sql
+
+import (
+	"context"
+
+	"tidings"
+)
+
+// RouteWork reads what the route stage decides on.
+func (db *DB) RouteWork(ctx context.Context, s tidings.Segment) (w tidings.RouteWork, err error) {
+	var items notificationItems
+	if w.Now, err = db.segment(ctx, s, &items); err != nil {
+		return w, err
+	}
+	ms, err := db.messages(ctx, items.Messages)
+	if err != nil {
+		return w, err
+	}
+	w.Items, w.Messages = items.items(), make(map[tidings.ID]tidings.Audienced, len(ms))
+	outside := false
+	for _, m := range ms {
+		w.Messages[m.ID] = m
+		for _, c := range m.Channels {
+			outside = outside || c != tidings.Web
+		}
+	}
+	if w.Contents, err = db.contents(ctx, items.Messages); err != nil || !outside {
+		return w, err
+	}
+	w.Addresses, err = db.addressChannels(ctx, items.Users)
+	return w, err
+}
+
+func (db *DB) contents(ctx context.Context, messages []int64) (map[tidings.ID][]tidings.Rendered, error) {
+	var rows []struct {
+		Message int64 `db:"message_id"`
+		Channel string
+		Locale  string
+		Reason  string
+	}
+	if err := db.Select(ctx, &rows, "contents-of", columns(unique(messages))); err != nil {
+		return nil, err
+	}
+	contents := map[tidings.ID][]tidings.Rendered{}
+	for _, r := range rows {
+		id := tidings.ID(r.Message)
+		contents[id] = append(contents[id], tidings.Rendered{Message: id, Channel: tidings.Channel(r.Channel), Locale: r.Locale, Reason: tidings.Reason(r.Reason)})
+	}
+	return contents, nil
+}
+
+func (db *DB) addressChannels(ctx context.Context, users []string) (map[string]map[tidings.Channel]bool, error) {
+	var rows []struct {
+		User    string `db:"user_id"`
+		Channel string
+	}
+	if err := db.Select(ctx, &rows, "address-channels", columns(unique(users))); err != nil {
+		return nil, err
+	}
+	addresses := map[string]map[tidings.Channel]bool{}
+	for _, r := range rows {
+		if addresses[r.User] == nil {
+			addresses[r.User] = map[tidings.Channel]bool{}
+		}
+		addresses[r.User][tidings.Channel(r.Channel)] = true
+	}
+	return addresses, nil
+}
+
+// Routed commits deliveries, and a deliver segment for the queued ones of each channel.
+func (db *DB) Routed(ctx context.Context, s tidings.Segment, ds []tidings.Delivery) ([]tidings.Segment, error) {
+	segment := int64(s.ID)
+	return db.step(ctx, s, len(ds), db.afterRoute(s, ds), func(t *tx) (int64, error) {
+		if len(ds) == 0 {
+			return 0, nil
+		}
+		return t.Exec(ctx, "insert-deliveries", columns(
+			ints(ds, func(d tidings.Delivery) int64 { return int64(d.Message) }),
+			strs(ds, func(d tidings.Delivery) string { return d.User }),
+			strs(ds, func(d tidings.Delivery) string { return string(d.Channel) }),
+			strs(ds, func(tidings.Delivery) string { return s.Application }),
+			strs(ds, func(tidings.Delivery) string { return string(s.Lane) }),
+			strs(ds, func(d tidings.Delivery) string { return string(d.State) }),
+			strs(ds, func(d tidings.Delivery) string { return string(d.Reason) }),
+			strs(ds, func(d tidings.Delivery) string { return d.Locale }),
+			ints(ds, func(d tidings.Delivery) int64 { return micros(d.DueAt) }),
+			ints(ds, func(d tidings.Delivery) int64 { return micros(d.ExpiresAt) }),
+			ints(ds, func(tidings.Delivery) int64 { return segment })))
+	})
+}
+
+func (db *DB) afterRoute(s tidings.Segment, ds []tidings.Delivery) (next []segmentRow) {
+	for _, c := range tidings.Channels {
+		var items []tidings.Item
+		for _, d := range ds {
+			if d.Channel == c && d.State == tidings.Queued {
+				items = append(items, tidings.Item{Message: d.Message, User: d.User})
+			}
+		}
+		if len(items) > 0 {
+			next = append(next, db.child(s, tidings.Deliver, c, len(next), itemsText(items, false)))
+		}
+	}
+	return next
+}

@@ -1,0 +1,170 @@
+package sql
+
+import (
+	"context"
+	"time"
+
+	"tidings"
+)
+
+type lostRow struct {
+	ID, Parent, Batch int64
+	Lane              string
+	Application       string
+	Stage             string
+	Channel           string
+	Part, Try         int
+	TouchedAt         int64 `db:"touched_at"`
+}
+
+func (r lostRow) segment() tidings.Segment {
+	return tidings.Segment{ID: tidings.ID(r.ID), Parent: tidings.ID(r.Parent), Batch: tidings.ID(r.Batch), Lane: tidings.Lane(r.Lane),
+		Application: r.Application, Stage: tidings.StageName(r.Stage), Channel: tidings.Channel(r.Channel), Part: r.Part, Try: r.Try}
+}
+
+// Untouched returns open segments that were not written, enqueued, claimed or looked at within grace, taking the
+// applications of a lane in turn.
+func (db *DB) Untouched(ctx context.Context, grace time.Duration, limit int) ([]tidings.Segment, error) {
+	var rows []lostRow
+	if err := db.Select(ctx, &rows, "lost-segments", grace.Microseconds(), limit); err != nil {
+		return nil, err
+	}
+	segments := make([]tidings.Segment, len(rows))
+	for i, r := range rows {
+		segments[i] = r.segment()
+	}
+	return segments, nil
+}
+
+// RaiseTry makes the tasks that were enqueued for the segments void and returns the segments as they are to be enqueued
+// now. One that was finished, claimed or raised by another sweep meanwhile is left out.
+func (db *DB) RaiseTry(ctx context.Context, segments []tidings.Segment) ([]tidings.Segment, error) {
+	if len(segments) == 0 {
+		return nil, nil
+	}
+	var ids []int64
+	err := db.relaxed(ctx, func(t *tx) error {
+		ids = nil
+		return t.Select(ctx, &ids, "raise-try", tries(segments))
+	})
+	raised := make(map[tidings.ID]bool, len(ids))
+	for _, id := range ids {
+		raised[tidings.ID(id)] = true
+	}
+	var out []tidings.Segment
+	for _, s := range segments {
+		if raised[s.ID] {
+			s.Try++
+			out = append(out, s)
+		}
+	}
+	return out, err
+}
+
+// Touch notes that the segments were looked at and are well.
+func (db *DB) Touch(ctx context.Context, segments []tidings.Segment) error {
+	if len(segments) == 0 {
+		return nil
+	}
+	return db.relaxed(ctx, func(t *tx) error {
+		_, err := t.Exec(ctx, "touch-segments", tries(segments))
+		return err
+	})
+}
+
+func tries(segments []tidings.Segment) bulk {
+	return columns(ints(segments, func(s tidings.Segment) int64 { return int64(s.ID) }),
+		ints(segments, func(s tidings.Segment) int64 { return int64(s.Try) }))
+}
+
+type dueRow struct {
+	Message     int64  `db:"message_id"`
+	User        string `db:"user_id"`
+	Channel     string
+	Application string
+	Lane        string
+	State       string
+	Expired     int
+}
+
+// next is the state in which a delivery goes on when its time has come.
+func (d dueRow) next() (tidings.State, tidings.Reason) {
+	if d.Expired == 1 {
+		return tidings.Expired, tidings.TimeRanOut
+	}
+	return tidings.Queued, tidings.NoReason
+}
+
+// Due puts deliveries whose time has come back on the conveyor: in segments of a batch of their own that accepted no
+// message, so that the balance can miss one of them.
+func (db *DB) Due(ctx context.Context, limit int) (segments []tidings.Segment, err error) {
+	err = db.tx(ctx, func(t *tx) error {
+		segments = nil
+		var due []dueRow
+		if err := t.Select(ctx, &due, "due-deliveries", limit); err != nil || len(due) == 0 {
+			return err
+		}
+		states, reasons := make([]string, len(due)), make([]string, len(due))
+		for i, d := range due {
+			state, reason := d.next()
+			states[i], reasons[i] = string(state), string(reason)
+		}
+		_, err := t.Exec(ctx, "release-due", columns(
+			ints(due, func(d dueRow) int64 { return d.Message }), strs(due, func(d dueRow) string { return d.User }),
+			strs(due, func(d dueRow) string { return d.Channel }), states, reasons))
+		if err != nil {
+			return err
+		}
+		rows := db.dueSegments(due)
+		if len(rows) == 0 {
+			return nil
+		}
+		if _, err := t.Exec(ctx, "insert-batch", int64(rows[0].Batch), 0, len(rows)); err != nil {
+			return err
+		}
+		segments = segmentsOf(rows)
+		return t.insertSegments(ctx, rows)
+	})
+	return segments, err
+}
+
+func (db *DB) dueSegments(due []dueRow) (rows []segmentRow) {
+	type group struct{ lane, application, channel string }
+	groups := map[group][]tidings.Item{}
+	var order []group
+	for _, d := range due {
+		if state, _ := d.next(); state != tidings.Queued {
+			continue
+		}
+		g := group{d.Lane, d.Application, d.Channel}
+		if groups[g] == nil {
+			order = append(order, g)
+		}
+		groups[g] = append(groups[g], tidings.Item{Message: tidings.ID(d.Message), User: d.User})
+	}
+	batch := tidings.Segment{Batch: db.ids.Next()}
+	for _, g := range order {
+		batch.Lane, batch.Application = tidings.Lane(g.lane), g.application
+		for items := groups[g]; len(items) > 0; items = items[min(len(items), tidings.SegmentSize):] {
+			part := items[:min(len(items), tidings.SegmentSize)]
+			rows = append(rows, db.child(batch, tidings.Deliver, tidings.Channel(g.channel), len(rows), itemsText(part, false)))
+		}
+	}
+	return rows
+}
+
+// OpenSegments counts, by lane, the segments that are not finished.
+func (db *DB) OpenSegments(ctx context.Context) (map[tidings.Lane]int64, error) {
+	var rows []struct {
+		Lane string
+		N    int64
+	}
+	if err := db.Select(ctx, &rows, "open-segments"); err != nil {
+		return nil, err
+	}
+	n := map[tidings.Lane]int64{}
+	for _, r := range rows {
+		n[tidings.Lane(r.Lane)] = r.N
+	}
+	return n, nil
+}

@@ -1,0 +1,92 @@
+package tidings
+
+import "time"
+
+// What the stages read and what they commit. Each stage reads its work, decides in Go, and commits in one transaction that
+// also finishes its segment; a commit for a segment that was finished or taken over meanwhile changes nothing (ErrStale).
+
+// Item is a notification on its way through render and route.
+type Item struct {
+	Message ID
+	User    string
+	Locale  string
+}
+
+// Audienced is a message whose audience is to be resolved, with the progress that earlier pages made.
+type Audienced struct {
+	Message
+	Canceled bool
+	After    string // resolve users after this id
+	Size     int    // users counted on earlier pages
+}
+
+// AcquirePage is the effect of one acquire step.
+type AcquirePage struct {
+	Notifications []Notification
+	Ended         []AcquireEnd // messages whose audience is complete
+	Rest          []Audienced  // what a further segment goes on with: the first from After, the others from the start
+}
+
+// AcquireEnd says how the acquiring of a message ended.
+type AcquireEnd struct {
+	Message ID
+	Size    int // the audience, counted apart from the rows
+	Reason  Reason
+}
+
+// RenderWork is what the render stage works on.
+type RenderWork struct {
+	Items    []Item
+	Messages map[ID]Message
+}
+
+// Rendered is content of a message for a channel and locale, or the reason why there is none.
+type Rendered struct {
+	Message ID
+	Channel Channel
+	Locale  string
+	Version int
+	Content Content
+	Reason  Reason
+	Detail  string
+}
+
+// RouteWork is what the route stage decides on.
+type RouteWork struct {
+	Now       time.Time // of the database: the one clock by which deadlines are judged
+	Items     []Item
+	Messages  map[ID]Audienced
+	Contents  map[ID][]Rendered           // without the content itself
+	Addresses map[string]map[Channel]bool // by user
+}
+
+// Outgoing is a delivery that a claimed segment hands to a provider.
+type Outgoing struct {
+	Delivery
+	Policy  Policy
+	Attempt int // attempts made before
+	Call    Call
+}
+
+// Claim is a worker's hold on a deliver segment: a fencing token and when it lapses.
+type Claim struct {
+	Segment Segment
+	Token   int64
+	Until   time.Time // by this process's clock
+}
+
+// Settlement is what became of an attempt.
+type Settlement struct {
+	Attempt    ID
+	State      State // of the attempt and, if it still waits for this attempt, of its delivery
+	Reason     Reason
+	Detail     string
+	ProviderID string
+	Parts      int
+	// RetryAt is when the delivery is looked at again: Held after a busy provider, UnknownEnd before a resend; zero: never.
+	RetryAt time.Duration // from now, by the database's clock
+	// DropAddress says that the address is dead.
+	DropAddress bool
+	User        string
+	Channel     Channel
+}
