@@ -1,0 +1,122 @@
+// Package sqltest runs a test on every database that Tidings supports: a SQLite file, and a database of its own on a real
+// PostgreSQL with fsync on, which the test binary starts for itself (or TIDINGS_TEST_POSTGRES names one).
+package sqltest
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"tidings/sql"
+)
+
+// Each runs the test once for each dialect, as subtests "sqlite" and "postgres", each with an empty, migrated store.
+func Each(t *testing.T, test func(t *testing.T, db *sql.DB)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) { test(t, Open(t, SQLite(t))) })
+	t.Run("postgres", func(t *testing.T) { test(t, Open(t, Postgres(t))) })
+}
+
+// Open opens the store at url for the test, and closes it with the test.
+func Open(t testing.TB, url string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open(context.Background(), sql.Options{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Errorf("close the store: %v", err)
+		}
+	})
+	return db
+}
+
+// SQLite is the URL of a database of the test's own that does not exist yet.
+func SQLite(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "tidings.db") }
+
+var cluster struct {
+	sync.Mutex
+	server   string // URL of its maintenance database
+	template string // the migrated database that each test's is cloned from
+	next     int
+}
+
+// Postgres is the URL of an empty, migrated database of the test's own, dropped with the test.
+func Postgres(t testing.TB) string {
+	t.Helper()
+	cluster.Lock()
+	defer cluster.Unlock()
+	if cluster.template == "" {
+		if err := begin(); err != nil {
+			t.Fatalf("PostgreSQL for tests: %v", err)
+		}
+	}
+	server := cluster.server
+	cluster.next++
+	name := fmt.Sprintf("tidings_test_%d_%d", os.Getpid(), cluster.next)
+	if err := run(server, "CREATE DATABASE "+name+" TEMPLATE "+cluster.template); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := run(server, "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
+			t.Errorf("drop the test's database: %v", err)
+		}
+	})
+	return in(server, name)
+}
+
+// begin starts or finds the server and makes the template. A server that outlives us keeps the template of the last run,
+// so the one before is dropped first.
+func begin() error {
+	server, template := os.Getenv("TIDINGS_TEST_POSTGRES"), fmt.Sprintf("tidings_template_%d", os.Getpid())
+	if server == "" {
+		var err error
+		if server, err = startCluster(); err != nil {
+			return err
+		}
+	}
+	if err := run(server, "DROP DATABASE IF EXISTS "+template, "CREATE DATABASE "+template); err != nil {
+		return err
+	}
+	db, err := sql.Open(context.Background(), sql.Options{URL: in(server, template)})
+	if err != nil {
+		return err
+	}
+	if err := db.Close(); err != nil {
+		return err
+	}
+	cluster.server, cluster.template = server, template
+	return nil
+}
+
+// in is the server's URL with another database.
+func in(server, database string) string {
+	u, err := url.Parse(server)
+	if err != nil {
+		panic(err) // run has parsed it before
+	}
+	u.Path = "/" + database
+	return u.String()
+}
+
+func run(server string, statements ...string) error {
+	ctx := context.Background()
+	c, err := pgx.Connect(ctx, server)
+	if err != nil {
+		return err
+	}
+	defer c.Close(ctx) //nolint:errcheck // each statement has been answered
+	for _, s := range statements {
+		if _, err := c.Exec(ctx, s); err != nil {
+			return fmt.Errorf("%s: %w", s, err)
+		}
+	}
+	return nil
+}
