@@ -1,0 +1,106 @@
+package console
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"regexp"
+	"strings"
+
+	"github.com/hibiken/asynqmon"
+
+	"tidings"
+	"tidings/auth"
+)
+
+// dashboardRoot is where asynqmon is mounted.
+const dashboardRoot = "/queues"
+
+// dashboard is asynqmon for admins, and read-only for operators. Whoever is not signed in gets the login page, with a
+// 401, so that programs understand it too.
+func (c *Console) dashboard(w http.ResponseWriter, r *http.Request) error {
+	p, err := c.principal(r)
+	if code := tidings.CodeOf(err); code == tidings.Unauthenticated && wantsPage(r) {
+		return page(w, http.StatusUnauthorized, "login.html", pagePolicy, loginPage{Next: localPath(r.URL.Path)})
+	}
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Security-Policy", c.csp)
+	w.Header().Set("Cache-Control", "no-store")
+	if p.Role == auth.RoleAdmin {
+		c.full.ServeHTTP(w, r)
+	} else {
+		c.readOnly.ServeHTTP(w, r)
+	}
+	return nil
+}
+
+func wantsPage(r *http.Request) bool {
+	return r.Method == http.MethodGet && !strings.HasPrefix(r.URL.Path, dashboardRoot+"/api/") &&
+		strings.Contains(r.Header.Get("Accept"), "text/html")
+}
+
+// dashboardPolicy allows asynqmon's page what it needs and no more: its two inline scripts by their hashes, and inline
+// styles, which its toolkit writes while it runs. Its fonts from Google stay out: they would tell a third party who
+// watches our queues.
+func dashboardPolicy(h http.Handler) (string, error) {
+	r, err := http.NewRequest(http.MethodGet, dashboardRoot+"/", nil)
+	if err != nil {
+		return "", err
+	}
+	var got buffered
+	h.ServeHTTP(&got, r)
+	hashes := ""
+	for _, m := range inlineScript.FindAllSubmatch(got.Bytes(), -1) {
+		sum := sha256.Sum256(m[1])
+		hashes += " 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+	}
+	if hashes == "" {
+		return "", errors.New("console: asynqmon's page holds no inline script: has it changed?")
+	}
+	return "default-src 'none'; script-src 'self'" + hashes + "; style-src 'self' 'unsafe-inline'; img-src 'self' data:; " +
+		"font-src 'self' data:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'", nil
+}
+
+var inlineScript = regexp.MustCompile(`(?s)<script>(.*?)</script>`)
+
+// buffered is an http.ResponseWriter that keeps the body.
+type buffered struct {
+	bytes.Buffer
+	header http.Header
+}
+
+func (b *buffered) Header() http.Header {
+	if b.header == nil {
+		b.header = http.Header{}
+	}
+	return b.header
+}
+
+func (b *buffered) WriteHeader(int) {}
+
+// payloadShown is the most of a payload that the dashboard shows.
+const payloadShown = 512
+
+// showPayload prints a task's payload. Payloads hold ids alone; what is no printable ASCII is left out all the same, so
+// that no content can reach the page should one ever hold it.
+func showPayload(_ string, payload []byte) string {
+	var b strings.Builder
+	for i, c := range payload {
+		if i == payloadShown {
+			b.WriteString("…")
+			break
+		}
+		if c >= ' ' && c < 0x7f {
+			b.WriteByte(c)
+		} else {
+			b.WriteByte('.')
+		}
+	}
+	return b.String()
+}
+
+var _ http.Handler = (*asynqmon.HTTPHandler)(nil)
