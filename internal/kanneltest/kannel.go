@@ -156,8 +156,12 @@ func (k *Kannel) startBoxes(ctx context.Context, ports Ports, config string) err
 // Wait returns when every process has ended. Call it after ending the context of Run.
 func (k *Kannel) Wait() { <-k.done }
 
-// KillBearerbox kills bearerbox with SIGKILL; smsbox then quits by itself, and both are started again.
-func (k *Kannel) KillBearerbox() { k.bearerbox.kill() }
+// KillBearerbox kills bearerbox with SIGKILL, and smsbox with it, which would take 10 s to quit by itself and no message
+// meanwhile. Both are started again.
+func (k *Kannel) KillBearerbox() {
+	k.bearerbox.kill()
+	k.smsbox.kill()
+}
 
 // KillSmsbox kills smsbox with SIGKILL; it is started again.
 func (k *Kannel) KillSmsbox() { k.smsbox.kill() }
