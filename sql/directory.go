@@ -323,7 +323,7 @@ func (db *DB) Users(ctx context.Context, after string, limit int) ([]tidings.Use
 
 func (db *DB) withMemberships(ctx context.Context, rows []userRow) ([]tidings.User, error) {
 	var ms []membershipRow
-	err := db.Select(ctx, &ms, "memberships-of", columns(strs(rows, func(r userRow) string { return r.ID })))
+	err := db.Select(ctx, &ms, "memberships-of-users", columns(strs(rows, func(r userRow) string { return r.ID })))
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -34,6 +35,10 @@ type Process struct {
 	shell *exec.Cmd
 	alive *os.File // closing it ends the server
 }
+
+// running keeps every process reachable: the garbage collector closes the pipe of one whose caller forgot it, and so would
+// end a server that is meant to stay until the tests end.
+var running sync.Map
 
 // script runs "$@" with its output in ./log until standard input ends. $1 is the signal and $2 the directory to remove.
 const script = `trap '' INT TERM HUP
@@ -74,6 +79,7 @@ func Start(s Spec) (*Process, error) {
 		return nil, err
 	}
 	p := &Process{log: filepath.Join(s.Dir, "log"), shell: shell, alive: w}
+	running.Store(p, nil)
 	file := filepath.Join(s.Dir, fmt.Sprintf("pid.%d", shell.Process.Pid))
 	err = Until(10*time.Second, func() error {
 		b, err := os.ReadFile(file)
@@ -100,6 +106,7 @@ func (p *Process) Signal(s syscall.Signal) error { return syscall.Kill(p.pid, s)
 
 // Stop ends the server and returns when it is gone, and its directory if it was to be removed.
 func (p *Process) Stop() error {
+	running.Delete(p)
 	if err := p.alive.Close(); err != nil {
 		return err
 	}

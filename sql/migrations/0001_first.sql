@@ -270,3 +270,69 @@ CREATE TABLE segments (
     finished_at bigint
 );
 CREATE INDEX segments_open ON segments (touched_at) WHERE finished_at IS NULL;
+
+-- A user sees a notification while one of the memberships through which it reached him lasts (or it was addressed to
+-- himself, 'u'), once the route stage has decided on it, and not while all of it waits for send_at or was taken back.
+CREATE VIEW visible AS
+SELECT n.* FROM notifications n
+WHERE (instr(n.via, ',u,') > 0 OR EXISTS (
+        SELECT 1 FROM memberships ms WHERE ms.user_id = n.user_id AND instr(n.via, ',' || ms.dimension || ',') > 0))
+    AND EXISTS (SELECT 1 FROM deliveries d
+        WHERE d.message_id = n.message_id AND d.user_id = n.user_id AND d.reason NOT IN ('send_at', 'canceled'));
+
+-- The balance: each row is one that the record lacks or has too many. What is expected stands in another row than what is
+-- counted, so that no single row can vanish unseen. Sides are added up instead of joined: it takes one pass over each.
+CREATE VIEW balance AS
+SELECT 'batch' AS rule, 'batch ' || id AS place, sum(expected) AS expected, sum(found) AS found FROM (
+    SELECT id, accepted AS expected, 0 AS found FROM batches
+    UNION ALL SELECT batch, 0, count(*) FROM messages GROUP BY batch) sides
+GROUP BY id HAVING sum(expected) <> sum(found)
+UNION ALL
+SELECT 'segments', 'batch ' || id, sum(expected), sum(found) FROM (
+    SELECT id, segments AS expected, 0 AS found FROM batches
+    UNION ALL SELECT batch, 0, count(*) FROM segments WHERE parent = 0 GROUP BY batch) sides
+GROUP BY id HAVING sum(expected) <> sum(found)
+UNION ALL
+SELECT 'segments', 'segment ' || id, sum(expected), sum(found) FROM (
+    SELECT id, children AS expected, 0 AS found FROM segments
+    UNION ALL SELECT parent, 0, count(*) FROM segments WHERE parent <> 0 GROUP BY parent) sides
+GROUP BY id HAVING sum(expected) <> sum(found)
+UNION ALL
+-- A message still in its acquire stage has some of its notifications; one that does not exist may have none.
+SELECT 'audience', 'message ' || id, sum(expected), sum(found) FROM (
+    SELECT id, size AS expected, 0 AS found FROM messages
+    UNION ALL SELECT message_id, 0, count(*) FROM notifications GROUP BY message_id) sides
+GROUP BY id HAVING sum(expected) <> sum(found) AND sum(expected) >= 0
+UNION ALL
+-- A message whose batch has nothing left to do has ended, with a reason or with a delivery for each notification on each
+-- of its channels.
+SELECT 'message', 'message ' || id, max(size), coalesce(min(n), 0) FROM (
+    SELECT id, size, NULL AS n FROM messages
+    WHERE batch NOT IN (SELECT batch FROM segments WHERE finished_at IS NULL) AND size <> 0
+    UNION ALL SELECT message_id, 0, count(*) FROM deliveries GROUP BY message_id, channel) sides
+GROUP BY id HAVING min(size) < 0 OR max(size) > 0 AND (coalesce(min(n), 0) <> max(size) OR max(n) <> max(size))
+UNION ALL
+SELECT 'contents', 'segment ' || id, sum(expected), sum(found) FROM (
+    SELECT id, planned AS expected, 0 AS found FROM segments WHERE stage = 'render' AND planned > 0
+    UNION ALL SELECT segment, 0, count(*) FROM contents GROUP BY segment) sides
+GROUP BY id HAVING sum(expected) <> sum(found)
+UNION ALL
+SELECT 'deliveries', 'segment ' || id, sum(expected), sum(found) FROM (
+    SELECT id, planned AS expected, 0 AS found FROM segments WHERE stage = 'route' AND planned > 0
+    UNION ALL SELECT segment, 0, count(*) FROM deliveries GROUP BY segment) sides
+GROUP BY id HAVING sum(expected) <> sum(found)
+UNION ALL
+SELECT 'inbox', 'user ' || user_id, sum(expected), sum(found) FROM (
+    SELECT user_id, head AS expected, 0 AS found FROM inboxes
+    UNION ALL SELECT user_id, 0, count(*) FROM inbox GROUP BY user_id) sides
+GROUP BY user_id HAVING sum(expected) <> sum(found)
+UNION ALL
+SELECT 'inbox', 'message ' || message_id, sum(expected), sum(found) FROM (
+    SELECT message_id, count(*) AS expected, 0 AS found FROM deliveries WHERE number > 0 GROUP BY message_id
+    UNION ALL SELECT message_id, 0, count(*) FROM inbox GROUP BY message_id) sides
+GROUP BY message_id HAVING sum(expected) <> sum(found)
+UNION ALL
+SELECT 'attempts', 'message ' || message_id || ' ' || user_id || ' ' || channel, sum(expected), sum(found) FROM (
+    SELECT message_id, user_id, channel, attempts AS expected, 0 AS found FROM deliveries WHERE attempts > 0
+    UNION ALL SELECT message_id, user_id, channel, 0, count(*) FROM attempts GROUP BY message_id, user_id, channel) sides
+GROUP BY message_id, user_id, channel HAVING sum(expected) <> sum(found);

@@ -99,7 +99,7 @@ SELECT id, name, locale FROM users WHERE id = $1 AND deleted_at = 0
 -- name: users
 SELECT id, name, locale FROM users WHERE id > $1 AND deleted_at = 0 ORDER BY id LIMIT $2
 
--- name: memberships-of
+-- name: memberships-of-users
 SELECT user_id, dimension, role FROM memberships WHERE user_id IN (SELECT id FROM rows(id text)) ORDER BY user_id, dimension
 
 -- name: dimensions-of
