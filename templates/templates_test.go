@@ -1,0 +1,106 @@
+package templates_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"tidings"
+	"tidings/templates"
+)
+
+func render(t *testing.T, source, data string) (string, error) {
+	t.Helper()
+	parsed, err := templates.Parse(tidings.Template{Body: source})
+	if err != nil {
+		t.Fatalf("%s: %v", source, err)
+	}
+	values, err := templates.Data(json.RawMessage(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := parsed.Render(values)
+	return c.Body, err
+}
+
+func TestATemplateSaysWhatTheDataSays(t *testing.T) {
+	for _, c := range []struct{ source, data, want string }{
+		{"plain 文字", `{}`, "plain 文字"},
+		{"订单 {{ order }} 退款 {{ amount }} 元", `{"order":"A-1","amount":12345678.9}`, "订单 A-1 退款 12345678.9 元"},
+		{"{{ n }} {{ n | plus: 1 }} {{ n | times: 2.5 }}", `{"n":10000000}`, "10000000 10000001 25000000"},
+		{"{{ f | round: 2 }} {{ f | round }}", `{"f":1234567.891}`, "1234567.89 1234568"},
+		{"{% if f > 3 %}more{% else %}less{% endif %}", `{"f":3.5}`, "more"},
+		{"{% for i in items %}{{ i.name }};{% endfor %}", `{"items":[{"name":"a"},{"name":"b"}]}`, "a;b;"},
+		{"[{{ missing }}]", `{}`, "[]"},
+		{"{{ a | append: '!' | replace: 'x', 'yy' }}", `{"a":"x1"}`, "yy1!"},
+		{"{{ s }}", `{"s":"<script>alert(1)</script>"}`, "<script>alert(1)</script>"}, // text: each channel escapes for itself
+	} {
+		got, err := render(t, c.source, c.data)
+		if err != nil || got != c.want {
+			t.Errorf("%s with %s: %q, %v; want %q", c.source, c.data, got, err, c.want)
+		}
+	}
+}
+
+func TestATemplateThatCouldRunAwayIsRefusedWhenItIsWritten(t *testing.T) {
+	for _, source := range []string{
+		"", " \n", "{{ unclosed", "{% if x %}", "{% include 'secrets' %}", "{% render 'x' %}", "{% layout 'x' %}",
+		"{% for i in (1..1000000000) %}x{% endfor %}", "{%- for i in (1..n) -%}x{%- endfor -%}",
+		"{% for a in x %}{% for b in x %}{% for c in x %}.{% endfor %}{% endfor %}{% endfor %}",
+		"{% for a in x %}{% assign s = s | append: s %}{% endfor %}",
+		"{% capture a %}{{ a }}{{ a }}{% endcapture %}",
+		strings.Repeat("x", templates.MaxSource+1),
+	} {
+		if errs := templates.Check("", source, ""); len(errs) == 0 {
+			t.Errorf("accepted: %.60q", source)
+		}
+	}
+}
+
+func TestATemplateThatExplodesFailsWithAReason(t *testing.T) {
+	list := `{"x":[` + strings.TrimSuffix(strings.Repeat("1,", 1000), ",") + `]}`
+	for _, source := range []string{
+		"{% for a in x %}{% for b in x %}0123456789{% endfor %}{% endfor %}",
+		"{% assign s = 'aaaaaaaaaaaaaaaaaaaa' %}" + strings.Repeat("{% assign s = s | append: s %}", 300) + "{{ s }}",
+		"{% assign s = 'aaaaaaaaaaaaaaaaaaaa' %}" + strings.Repeat("{% assign s = s | replace: 'a', s %}", 30) + "{{ s }}",
+		"{{ 1 | divided_by: 0 }}", "{{ 1 | nosuchfilter }}",
+		"{{ nothing }}",
+	} {
+		if got, err := render(t, source, list); err == nil {
+			t.Errorf("%.60q gave %d bytes", source, len(got))
+		}
+	}
+}
+
+func TestALinkIsHTTPOrAPath(t *testing.T) {
+	for url, ok := range map[string]bool{
+		"https://example.com/a?b=c": true, "/orders/1": true, "": true, "HTTP://x": true,
+		"javascript:alert(1)": false, " javascript:alert(1)": false, "data:text/html,x": false, "//evil.example": false, `/\evil`: false, "https://a\nb": false,
+	} {
+		parsed, err := templates.Parse(tidings.Template{Body: "b", URL: "{{ u }}"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := parsed.Render(map[string]any{"u": url}); (err == nil) != ok {
+			t.Errorf("%q: %v", url, err)
+		}
+	}
+}
+
+func FuzzATemplateNeitherPanicsNorRunsAway(f *testing.F) {
+	f.Add("{{ a | append: 'x' }}", `{"a":"b"}`)
+	f.Add("{% for i in a %}{{ i }}{% endfor %}", `{"a":[1,2.5,null]}`)
+	f.Fuzz(func(t *testing.T, source, data string) {
+		parsed, err := templates.Parse(tidings.Template{Body: source})
+		if err != nil {
+			return
+		}
+		values, err := templates.Data(json.RawMessage(data))
+		if err != nil {
+			return
+		}
+		if c, err := parsed.Render(values); err == nil && len(c.Body) > templates.MaxOutput {
+			t.Fatalf("%d bytes", len(c.Body))
+		}
+	})
+}
