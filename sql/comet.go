@@ -1,0 +1,133 @@
+package sql
+
+import (
+	"context"
+	"time"
+
+	"tidings"
+)
+
+// Epoch is the random word that stands before the number in every cursor. It changes when the record was restored, so that
+// a cursor of the time before is not believed.
+func (db *DB) Epoch(ctx context.Context) (epoch string, err error) {
+	return epoch, db.Get(ctx, &epoch, "epoch")
+}
+
+// Generation counts how often Redis has lost its memory. A head in Redis of an older generation is not believed.
+func (db *DB) Generation(ctx context.Context) (n int64, err error) {
+	return n, db.Get(ctx, &n, "generation")
+}
+
+// NextGeneration begins the generation after old, unless another node has done so, and returns the current one.
+func (db *DB) NextGeneration(ctx context.Context, old int64) (int64, error) {
+	if _, err := db.Exec(ctx, "next-generation", old); err != nil {
+		return 0, err
+	}
+	return db.Generation(ctx)
+}
+
+// inboxRow is where a user's numbered list stands.
+type inboxRow struct {
+	User        string `db:"user_id"`
+	Head, Acked int64
+}
+
+func (db *DB) inboxes(ctx context.Context, users []string, of func(inboxRow) int64) (map[string]int64, error) {
+	var rows []inboxRow
+	if err := db.Select(ctx, &rows, "heads", columns(distinct(users))); err != nil {
+		return nil, err
+	}
+	numbers := make(map[string]int64, len(users))
+	for _, u := range users {
+		numbers[u] = 0
+	}
+	for _, r := range rows {
+		numbers[r.User] = of(r)
+	}
+	return numbers, nil
+}
+
+// Heads is the last number of each user's list, 0 where there is none.
+func (db *DB) Heads(ctx context.Context, users []string) (map[string]int64, error) {
+	return db.inboxes(ctx, users, func(r inboxRow) int64 { return r.Head })
+}
+
+// Acked is the last number that a client of each user has acknowledged, 0 where there is none.
+func (db *DB) Acked(ctx context.Context, users []string) (map[string]int64, error) {
+	return db.inboxes(ctx, users, func(r inboxRow) int64 { return r.Acked })
+}
+
+// Tail reads at most limit numbers of a user's list from behind the number after, ascending. Numbers of what the user may no
+// longer see are in gone. head is the last number of the list at the same moment.
+func (db *DB) Tail(ctx context.Context, user string, after int64, limit int) (entries []tidings.Entry, gone []int64, head int64, err error) {
+	var rows []struct {
+		entryRow
+		Head int64
+		Seen bool
+	}
+	if err := db.Select(ctx, &rows, "tail", user, after, limit); err != nil {
+		return nil, nil, 0, err
+	}
+	for _, r := range rows {
+		head = r.Head
+		switch {
+		case r.Number == 0: // nothing follows
+		case r.Seen:
+			entries = append(entries, r.entry())
+		default:
+			gone = append(gone, r.Number)
+		}
+	}
+	return entries, gone, head, nil
+}
+
+// Acknowledge notes that clients have everything up to the numbers, never lowering and never above a head: the web
+// deliveries of these numbers are delivered.
+func (db *DB) Acknowledge(ctx context.Context, acks []tidings.Ack) error {
+	highest := make(map[string]int64, len(acks))
+	for _, a := range acks {
+		highest[a.User] = max(highest[a.User], a.Number)
+	}
+	users := make([]string, 0, len(highest))
+	for u := range highest {
+		users = append(users, u)
+	}
+	return db.tx(ctx, func(t *tx) error {
+		var rows []inboxRow
+		if err := t.Select(ctx, &rows, "lock-acked", columns(users)); err != nil {
+			return err
+		}
+		var news []string
+		var low, high []int64
+		for _, r := range rows {
+			if n := min(highest[r.User], r.Head); n > r.Acked {
+				news, low, high = append(news, r.User), append(low, r.Acked), append(high, n)
+			}
+		}
+		if len(news) == 0 {
+			return nil
+		}
+		if _, err := t.Exec(ctx, "acknowledge-deliveries", columns(news, low, high)); err != nil {
+			return err
+		}
+		_, err := t.Exec(ctx, "acknowledge", columns(news, high))
+		return err
+	})
+}
+
+// changeOverlap is how long a change may take from the time it is stamped with to its commit. A reader that goes on from
+// the time it read at would miss those committed behind its back, so it goes on from that much earlier.
+const changeOverlap = 10 * time.Second
+
+// ChangedUsers lists the users whose record or memberships changed after since, and the time to ask from next. A change is
+// reported again for the length of changeOverlap.
+func (db *DB) ChangedUsers(ctx context.Context, since int64) (users []string, until int64, err error) {
+	var now int64
+	if err := db.Get(ctx, &now, "now"); err != nil {
+		return nil, 0, err
+	}
+	if err := db.Select(ctx, &users, "changed-users", since); err != nil {
+		return nil, 0, err
+	}
+	return users, max(since, now-changeOverlap.Microseconds()), nil
+}

@@ -1,0 +1,23 @@
+-- The balance of the record: what does not add up stands in the view balance.
+
+-- name: balance-faults
+SELECT rule, place, CAST(expected AS bigint) AS expected, CAST(found AS bigint) AS found FROM balance ORDER BY rule, place LIMIT $1
+
+-- name: balance-counts
+SELECT (SELECT count(*) FROM messages) AS messages,
+    (SELECT count(*) FROM notifications) AS notifications,
+    (SELECT count(*) FROM messages WHERE size < 0 OR batch IN (SELECT batch FROM segments WHERE finished_at IS NULL)) AS open
+
+-- name: balance-states
+SELECT state, count(*) AS n FROM deliveries GROUP BY state
+
+-- name: balance-overdue
+-- Past their time: segments nobody has touched, deliveries nobody has released, and deliveries under way although no
+-- segment is left that would move them.
+SELECT 'segment ' || id AS place FROM segments WHERE finished_at IS NULL AND touched_at < now_us() - $1
+UNION ALL
+SELECT 'message ' || message_id || ' ' || user_id || ' ' || channel FROM deliveries WHERE due_at < now_us() - $1
+UNION ALL
+SELECT 'message ' || d.message_id || ' ' || d.user_id || ' ' || d.channel FROM deliveries d
+WHERE d.state IN ('held', 'queued', 'sending') AND d.due_at IS NULL AND d.changed_at < now_us() - $1
+    AND NOT EXISTS (SELECT 1 FROM segments WHERE finished_at IS NULL)

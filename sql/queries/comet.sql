@@ -1,0 +1,50 @@
+-- What comet reads and writes: the numbered list behind the streams.
+
+-- name: epoch
+SELECT value FROM settings WHERE name = 'epoch'
+
+-- name: generation
+SELECT value FROM counters WHERE name = 'generation'
+
+-- name: next-generation
+UPDATE counters SET value = value + 1 WHERE name = 'generation' AND value = $1
+
+-- name: heads
+SELECT i.user_id, i.head, i.acked FROM rows(user_id text) JOIN inboxes i ON i.user_id = rows.user_id
+
+-- name: tail
+-- One row at least, of the head alone if nothing follows: head and entries are of one moment.
+SELECT i.head, coalesce(x.number, 0) AS number, coalesce(x.message_id, 0) AS id, coalesce(m.application, '') AS application,
+    coalesce(m.type, '') AS type, coalesce(m.accepted_at, 0) AS accepted_at, coalesce(n.via, '') AS via,
+    coalesce(c.title, '') AS title, coalesce(c.body, '') AS body, coalesce(c.url, '') AS url,
+    CASE WHEN instr(n.via, ',u,') > 0 OR EXISTS (SELECT 1 FROM memberships ms
+        WHERE ms.user_id = n.user_id AND instr(n.via, ',' || ms.dimension || ',') > 0) THEN 1 ELSE 0 END AS seen
+FROM inboxes i
+LEFT JOIN (SELECT user_id, number, message_id FROM inbox WHERE user_id = $1 AND number > $2 ORDER BY number LIMIT $3) x
+    ON x.user_id = i.user_id
+LEFT JOIN messages m ON m.id = x.message_id
+LEFT JOIN notifications n ON n.message_id = x.message_id AND n.user_id = x.user_id
+LEFT JOIN deliveries d ON d.message_id = x.message_id AND d.user_id = x.user_id AND d.channel = 'web'
+LEFT JOIN contents c ON c.message_id = x.message_id AND c.channel = 'web' AND c.locale = d.locale
+WHERE i.user_id = $1 ORDER BY x.number
+
+-- name: lock-acked
+-- In order of id, like every writer.
+SELECT user_id, head, acked FROM inboxes WHERE user_id IN (SELECT user_id FROM rows(user_id text)) ORDER BY user_id {lock}
+
+-- name: acknowledge-deliveries
+UPDATE deliveries SET state = 'delivered', changed_at = now_us()
+FROM rows(user_id text, low bigint, high bigint)
+    JOIN inbox x ON x.user_id = rows.user_id AND x.number > rows.low AND x.number <= rows.high
+WHERE deliveries.message_id = x.message_id AND deliveries.user_id = x.user_id AND deliveries.channel = 'web'
+    AND deliveries.state = 'sent'
+
+-- name: acknowledge
+UPDATE inboxes SET acked = rows.high FROM rows(user_id text, high bigint)
+WHERE inboxes.user_id = rows.user_id AND inboxes.acked < rows.high
+
+-- name: changed-users
+SELECT id FROM users WHERE changed_at > $1 ORDER BY changed_at
+
+-- name: now
+SELECT now_us()
