@@ -12,15 +12,16 @@ type Code string
 
 // The codes.
 const (
-	Invalid         Code = "invalid"           // 400: the request is malformed
-	Unauthenticated Code = "unauthenticated"   // 401
-	Forbidden       Code = "forbidden"         // 403
-	NotFound        Code = "not_found"         // 404: also what belongs to another tenant
-	Conflict        Code = "conflict"          // 409
-	TooLarge        Code = "too_large"         // 413
-	Unprocessable   Code = "unprocessable"     // 422: well formed, but it breaks a rule
-	TooMany         Code = "too_many_requests" // 429
-	Unavailable     Code = "unavailable"       // 503: ours, and passing
+	Invalid          Code = "invalid"            // 400: the request is malformed
+	Unauthenticated  Code = "unauthenticated"    // 401
+	Forbidden        Code = "forbidden"          // 403
+	NotFound         Code = "not_found"          // 404: also what belongs to another tenant
+	MethodNotAllowed Code = "method_not_allowed" // 405
+	Conflict         Code = "conflict"           // 409
+	TooLarge         Code = "too_large"          // 413
+	Unprocessable    Code = "unprocessable"      // 422: well formed, but it breaks a rule
+	TooMany          Code = "too_many_requests"  // 429
+	Unavailable      Code = "unavailable"        // 503: ours, and passing
 )
 
 // Error is a failure that its causer is told about. Any other error is ours: it is logged, and the caller hears only that

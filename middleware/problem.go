@@ -30,15 +30,16 @@ var kinds = map[tidings.Code]struct {
 	status int
 	title  string
 }{
-	tidings.Invalid:         {http.StatusBadRequest, "The request is malformed"},
-	tidings.Unauthenticated: {http.StatusUnauthorized, "Not signed in"},
-	tidings.Forbidden:       {http.StatusForbidden, "Not allowed"},
-	tidings.NotFound:        {http.StatusNotFound, "Not found"},
-	tidings.Conflict:        {http.StatusConflict, "Conflict"},
-	tidings.TooLarge:        {http.StatusRequestEntityTooLarge, "Too large"},
-	tidings.Unprocessable:   {http.StatusUnprocessableEntity, "The request breaks a rule"},
-	tidings.TooMany:         {http.StatusTooManyRequests, "Too many requests"},
-	tidings.Unavailable:     {http.StatusServiceUnavailable, "Not available just now"},
+	tidings.Invalid:          {http.StatusBadRequest, "The request is malformed"},
+	tidings.Unauthenticated:  {http.StatusUnauthorized, "Not signed in"},
+	tidings.Forbidden:        {http.StatusForbidden, "Not allowed"},
+	tidings.NotFound:         {http.StatusNotFound, "Not found"},
+	tidings.MethodNotAllowed: {http.StatusMethodNotAllowed, "The route does not take this method"},
+	tidings.Conflict:         {http.StatusConflict, "Conflict"},
+	tidings.TooLarge:         {http.StatusRequestEntityTooLarge, "Too large"},
+	tidings.Unprocessable:    {http.StatusUnprocessableEntity, "The request breaks a rule"},
+	tidings.TooMany:          {http.StatusTooManyRequests, "Too many requests"},
+	tidings.Unavailable:      {http.StatusServiceUnavailable, "Not available just now"},
 }
 
 // ProblemOf is what the causer of err is told: without internals when the error is ours.

@@ -1,0 +1,167 @@
+// Package api is the HTTP door of Tidings under /v1: applications send messages and ask how they fare, pages read their
+// user's inbox, merchants' systems their history, providers bring receipts, admins set up who may do what. openapi.yaml
+// describes it, and a test compares the two.
+package api
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"tidings"
+	"tidings/auth"
+	"tidings/middleware"
+	"tidings/platform"
+)
+
+// Store is what the API asks of the system of record, beside what platform.Store asks.
+type Store interface {
+	Messages
+	Inbox
+	Directory
+	History
+	Receive(ctx context.Context, r tidings.Receipt) error
+	Balance(ctx context.Context, settle time.Duration) (tidings.Balance, error)
+}
+
+// ReceiptParser reads a provider's report from a request's query or form.
+type ReceiptParser func(values url.Values) (attempt tidings.ID, kind tidings.ReceiptKind, detail string, err error)
+
+// Config is what an API needs. Ready and OpenAPI may be left out; all else must be set.
+type Config struct {
+	Store    Store
+	Platform *platform.Platform
+	Auth     *auth.Authenticator
+	Tokens   *auth.Tokens
+	Door     *middleware.Door
+	// Receipts reads the reports of each provider ("kannel"); VerifyReceipt tells whether the signature that a report
+	// brings ("sig") was made for its attempt.
+	Receipts      map[string]ReceiptParser
+	VerifyReceipt func(attempt tidings.ID, signature string) bool
+	// Ready are the checks behind /readyz, by name.
+	Ready   map[string]func(context.Context) error
+	OpenAPI []byte
+	Now     func() time.Time
+}
+
+// API answers the routes of Routes.
+type API struct {
+	Config
+	mux *http.ServeMux
+}
+
+// New returns an API. It is an http.Handler; its Door is already around it.
+func New(c Config) *API {
+	a := &API{Config: c, mux: http.NewServeMux()}
+	for _, r := range a.routes() {
+		a.mux.Handle(r.Method+" "+r.Path, c.Door.Serve(a.guard(r)))
+	}
+	a.mux.Handle("/", c.Door.Serve(a.noRoute))
+	return a
+}
+
+// Handler is the API with its Door around it.
+func (a *API) Handler() http.Handler { return a.Door.Wrap(a.mux) }
+
+// handler is a route's work for a principal that may use the route.
+type handler func(w http.ResponseWriter, r *http.Request, p auth.Principal) error
+
+// Route is one method on one path, and who may use it.
+type Route struct {
+	Method string
+	Path   string
+	Access Access
+	handle handler
+}
+
+// Access says who may use a route. Its zero value lets nobody in.
+type Access struct {
+	Public bool
+	Kinds  []auth.Kind
+	Scope  string // what an application's or merchant's key must have been granted; "": any key of the kind
+}
+
+// Routes lists the routes with who may use them.
+func (a *API) Routes() []Route { return a.routes() }
+
+// guard lets a route's handler work only for those whom its Access names.
+func (a *API) guard(route Route) middleware.Handler {
+	if route.Access.Public {
+		return func(w http.ResponseWriter, r *http.Request) error { return route.handle(w, r, auth.Principal{}) }
+	}
+	return func(w http.ResponseWriter, r *http.Request) error {
+		p, err := a.Auth.Authenticate(r)
+		if err != nil {
+			return err
+		}
+		if err := route.Access.check(p, route.Method); err != nil {
+			return err
+		}
+		if err := a.Auth.CheckOrigin(r, p); err != nil {
+			return err
+		}
+		return route.handle(w, r, p)
+	}
+}
+
+func (c Access) check(p auth.Principal, method string) error {
+	switch {
+	case !slices.Contains(c.Kinds, p.Kind):
+		return tidings.Errorf(tidings.Forbidden, "this is not for the kind of credential you sent (%s)", p.Kind)
+	case p.Kind == auth.Admin && p.Role != auth.RoleAdmin && method != http.MethodGet:
+		return tidings.Errorf(tidings.Forbidden, "operators may look, and not change")
+	case (p.Kind == auth.Application || p.Kind == auth.Merchant) && c.Scope != "" && !p.Has(c.Scope):
+		return tidings.Errorf(tidings.Forbidden, "the key lacks the scope %s", c.Scope)
+	}
+	return nil
+}
+
+// noRoute answers what no route takes: in the API's own form, and 405 where only the method is wrong.
+func (a *API) noRoute(w http.ResponseWriter, r *http.Request) error {
+	var allowed []string
+	for _, method := range []string{"GET", "POST", "PUT", "DELETE"} {
+		probe := &http.Request{Method: method, URL: r.URL, Host: r.Host}
+		if _, pattern := a.mux.Handler(probe); pattern != "/" {
+			allowed = append(allowed, method)
+		}
+	}
+	if len(allowed) == 0 {
+		return tidings.Errorf(tidings.NotFound, "there is no such route; see /openapi.yaml")
+	}
+	for _, method := range allowed {
+		w.Header().Add("Allow", method)
+	}
+	return tidings.Errorf(tidings.MethodNotAllowed, "the route takes %v", allowed)
+}
+
+// applicationOf is the application that a request is about: an application's own, whatever else it names being as if it
+// did not exist; for admins the one named in the query, "" if none is.
+func applicationOf(p auth.Principal, q *query) (string, error) {
+	named := q.text("application")
+	if p.Kind == auth.Admin {
+		return named, nil
+	}
+	if named != "" && named != p.Application {
+		return "", notFound("application")
+	}
+	return p.Application, nil
+}
+
+// ofApplication is applicationOf where there must be one.
+func ofApplication(p auth.Principal, q *query) (string, error) {
+	application, err := applicationOf(p, q)
+	if err == nil && application == "" {
+		err = fieldError(tidings.Invalid, "application", "missing", "an admin names the application in the query")
+	}
+	return application, err
+}
+
+func notFound(noun string) error {
+	return tidings.Errorf(tidings.NotFound, "there is no such %s", noun)
+}
+
+func fieldError(code tidings.Code, field, word, detail string) error {
+	return tidings.FieldErrors{{Field: field, Code: word, Detail: detail}}.Err(code)
+}
