@@ -1,0 +1,206 @@
+package sql_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"testing"
+	"time"
+
+	"tidings"
+	"tidings/sql"
+)
+
+// The directory of the tests: ids with '_' and '.', which a careless pattern would match with others.
+//
+//	acme: stores acme_1, acme-1 · users boss (merchant), ann (acme_1), bob (acme-1), both (merchant and acme_1)
+//	rival: store r.1 · user rita (r.1)
+func openShop(t *testing.T, db *sql.DB) {
+	t.Helper()
+	ctx := context.Background()
+	must(t, db.PutMerchants(ctx, []tidings.Merchant{{ID: "acme", Name: "Acme", Attributes: map[string]string{"tier": "gold"}}, {ID: "rival", Name: "Rival"}}))
+	must(t, db.PutStores(ctx, []tidings.Store{
+		{ID: "acme_1", Merchant: "acme", Name: "One", Region: "east", Timezone: "Asia/Shanghai", Attributes: map[string]string{"floor": "2"}},
+		{ID: "acme-1", Merchant: "acme", Name: "Dash"}, {ID: "r.1", Merchant: "rival", Name: "R"}}))
+	must(t, db.PutUsers(ctx, []tidings.User{
+		{ID: "boss", Name: "Boss", Memberships: []tidings.Membership{{Merchant: "acme", Role: "owner"}}},
+		{ID: "ann", Name: "Ann", Locale: "en", Memberships: []tidings.Membership{{Store: "acme_1", Role: "clerk"}}},
+		{ID: "bob", Name: "Bob", Memberships: []tidings.Membership{{Store: "acme-1", Role: "clerk"}}},
+		{ID: "both", Name: "Both", Memberships: []tidings.Membership{{Merchant: "acme", Role: "owner"}, {Store: "acme_1", Role: "clerk"}}},
+		{ID: "rita", Name: "Rita", Memberships: []tidings.Membership{{Store: "r.1", Role: "clerk"}}}}))
+	for _, user := range []string{"boss", "ann"} {
+		must(t, db.PutAddresses(ctx, user, []tidings.Address{{Channel: tidings.SMS, Value: "+8613800000000"}}))
+	}
+	for _, app := range []string{"orders", "payments"} {
+		must(t, db.CreateApplication(ctx, tidings.Application{ID: app, Name: app, State: tidings.ApplicationActive}))
+		must(t, db.PutType(ctx, tidings.MessageType{Application: app, Name: "note", Lane: tidings.Normal, Channels: []tidings.Channel{tidings.Web, tidings.SMS}}))
+	}
+}
+
+// accept accepts a message of application orders and returns its id. It does not go on from there: drive does.
+func accept(t *testing.T, db *sql.DB, m tidings.Message) tidings.ID {
+	t.Helper()
+	m.Application, m.Lane = "orders", tidings.Normal
+	if m.Type == "" {
+		m.Type = "note"
+	}
+	if m.Channels == nil {
+		m.Channels = []tidings.Channel{tidings.Web}
+	}
+	if m.ExpiresAt.IsZero() {
+		m.ExpiresAt = time.Now().Add(time.Hour)
+	}
+	if m.Data == nil {
+		m.Data = json.RawMessage(`{}`)
+	}
+	var id tidings.ID
+	_, err := db.Accept(context.Background(), tidings.Request{Application: m.Application, Messages: []tidings.Message{m},
+		Respond: func(ms []tidings.Message) []byte { id = ms[0].ID; return []byte("{}") }})
+	must(t, err)
+	return id
+}
+
+// send accepts a message and walks it down the road.
+func send(t *testing.T, db *sql.DB, m tidings.Message) tidings.ID {
+	t.Helper()
+	id := accept(t, db, m)
+	drive(t, db)
+	return id
+}
+
+func toStores(ids ...string) tidings.Message {
+	return tidings.Message{Audience: tidings.Audience{Stores: ids}}
+}
+
+func toUsers(ids ...string) tidings.Message {
+	return tidings.Message{Audience: tidings.Audience{Users: ids}}
+}
+
+// drive does what is left to do, stage by stage, with the store's own methods as the handlers use them. Every provider
+// takes every call.
+func drive(t *testing.T, db *sql.DB) {
+	t.Helper()
+	for {
+		open, err := db.Untouched(context.Background(), 0, 1000)
+		must(t, err)
+		if len(open) == 0 {
+			return
+		}
+		for _, s := range open {
+			if err := stages[s.Stage](db, s); err != nil && !errors.Is(err, tidings.ErrStale) {
+				t.Fatalf("%s: %v", s.TaskID(), err)
+			}
+		}
+	}
+}
+
+var stages = map[tidings.StageName]func(*sql.DB, tidings.Segment) error{
+	tidings.Acquire: acquire, tidings.Render: render, tidings.Route: route, tidings.Deliver: deliver,
+}
+
+func acquire(db *sql.DB, s tidings.Segment) error {
+	ctx := context.Background()
+	ms, err := db.AcquireWork(ctx, s)
+	if err != nil {
+		return err
+	}
+	var p tidings.AcquirePage
+	for _, m := range ms {
+		found, size, err := db.ResolvePage(ctx, m, 1<<30)
+		if err != nil {
+			return err
+		}
+		p.Notifications = append(p.Notifications, found...)
+		p.Ended = append(p.Ended, tidings.AcquireEnd{Message: m.ID, Size: size})
+	}
+	_, err = db.Acquired(ctx, s, p)
+	return err
+}
+
+func render(db *sql.DB, s tidings.Segment) error {
+	ctx := context.Background()
+	w, err := db.RenderWork(ctx, s)
+	if err != nil {
+		return err
+	}
+	var rs []tidings.Rendered
+	for _, m := range w.Messages {
+		for _, c := range m.Channels {
+			r := tidings.Rendered{Message: m.ID, Channel: c, Locale: tidings.DefaultLocale, Version: 1}
+			r.Content = tidings.Content{Title: "title for " + string(c), Body: "body for " + string(c)}
+			if string(m.Data) == `{"fail":true}` {
+				r.Content, r.Reason, r.Detail = tidings.Content{}, tidings.TemplateFailed, "line 1: no such variable"
+			}
+			rs = append(rs, r)
+		}
+	}
+	_, err = db.Rendered(ctx, s, w.Items, rs)
+	return err
+}
+
+func route(db *sql.DB, s tidings.Segment) error {
+	ctx := context.Background()
+	w, err := db.RouteWork(ctx, s)
+	if err != nil {
+		return err
+	}
+	var ds []tidings.Delivery
+	for _, item := range w.Items {
+		m := w.Messages[item.Message]
+		contents := map[tidings.Channel]tidings.PlannedContent{}
+		for _, r := range w.Contents[m.ID] {
+			contents[r.Channel] = tidings.PlannedContent{Locale: r.Locale, Reason: r.Reason}
+		}
+		for _, d := range tidings.Plan(tidings.Planning{Now: w.Now, Channels: m.Channels, SendAt: m.SendAt, ExpiresAt: m.ExpiresAt,
+			Canceled: m.Canceled, Contents: contents, Addresses: w.Addresses[item.User]}) {
+			d.Message, d.User = m.ID, item.User
+			ds = append(ds, d)
+		}
+	}
+	_, err = db.Routed(ctx, s, ds)
+	return err
+}
+
+func deliver(db *sql.DB, s tidings.Segment) error {
+	ctx := context.Background()
+	if s.Channel == tidings.Web {
+		if _, err := db.Number(ctx, s); err != nil {
+			return err
+		}
+		return db.Finish(ctx, s.ID, 0)
+	}
+	claim, items, err := db.Claim(ctx, s, time.Minute)
+	if err != nil {
+		return err
+	}
+	out, err := db.Outgoing(ctx, claim, items)
+	if err != nil {
+		return err
+	}
+	if out, err = db.Begin(ctx, claim, time.Minute, "kannel", out); err != nil {
+		return err
+	}
+	var ss []tidings.Settlement
+	for _, o := range out {
+		ss = append(ss, tidings.Settlement{Attempt: o.Call.Attempt, State: tidings.Sent, ProviderID: "p1", Parts: 1, User: o.User, Channel: s.Channel})
+	}
+	if err := db.Settle(ctx, ss); err != nil {
+		return err
+	}
+	return db.Finish(ctx, s.ID, claim.Token)
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wantCode fails unless err is the caller's mistake of that code.
+func wantCode(t testing.TB, err error, code tidings.Code) {
+	t.Helper()
+	if tidings.CodeOf(err) != code {
+		t.Fatalf("error %v, want %s", err, code)
+	}
+}
