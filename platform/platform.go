@@ -49,7 +49,7 @@ type Platform struct {
 // Config is what a Platform needs. All of it must be set.
 type Config struct {
 	Store  Store
-	Check  func(title, body, url string) tidings.FieldErrors  // templates.Check
+	Check  func(title, body, url string) tidings.FieldErrors   // templates.Check
 	NewKey func(tidings.KeyKind) (k tidings.Key, shown string) // auth.NewKey
 	Now    func() time.Time
 }
