@@ -31,6 +31,11 @@ func (a Audience) Empty() bool {
 	return len(a.Merchants) == 0 && len(a.Stores) == 0 && len(a.Users) == 0 && !a.Everyone
 }
 
+// OnlyUsers tells whether the audience is a list of users and nothing else.
+func (a Audience) OnlyUsers() bool {
+	return len(a.Users) > 0 && len(a.Merchants) == 0 && len(a.Stores) == 0 && len(a.Roles) == 0 && !a.Everyone
+}
+
 // Named is how many ids the audience names.
 func (a Audience) Named() int { return len(a.Merchants) + len(a.Stores) + len(a.Users) + len(a.Roles) }
 

@@ -52,31 +52,31 @@ type Reason string
 
 // The reasons.
 const (
-	NoReason          Reason = ""
-	NoAddress         Reason = "no_address"          // the user has no address on the channel
-	NoTemplate        Reason = "no_template"         // no version is published for the channel
-	TemplateFailed    Reason = "template_failed"     // the template could not be rendered with the data
-	TooLong           Reason = "too_long"            // the content exceeds what the channel can carry
-	NotYetDue         Reason = "send_at"             // held until send_at
-	TimeRanOut        Reason = "expired"             // past expires_at
-	CanceledByApp     Reason = "canceled"            // the application took it back
-	ProviderRefused   Reason = "provider_refused"    // the provider said no
-	AddressRefused    Reason = "address_refused"     // the provider knows no such address, or the user blocked us
-	ProviderBusy      Reason = "provider_busy"       // too many requests or a passing fault; tried again
-	ProviderDown      Reason = "provider_down"       // could not be reached; tried again
-	ProviderSilent    Reason = "provider_silent"     // the request was written and never answered
-	Misconfigured     Reason = "misconfigured"       // our account at the provider is at fault
-	Interrupted       Reason = "interrupted"         // our process died while the call may have been under way
-	NotDelivered      Reason = "not_delivered"       // a delivery report says that it did not arrive
-	NoChannel         Reason = "channel_unavailable" // no integration is configured for the channel
-	UserGone          Reason = "user_gone"           // the user left the directory before it was sent
-	ApplicationPaused Reason = "application_suspended"
+	NoReason        Reason = ""
+	NoAddress       Reason = "no_address"          // the user has no address on the channel
+	NoTemplate      Reason = "no_template"         // no version is published for the channel
+	TemplateFailed  Reason = "template_failed"     // the template could not be rendered with the data
+	TooLong         Reason = "too_long"            // the content exceeds what the channel can carry
+	NotYetDue       Reason = "send_at"             // held until send_at
+	TimeRanOut      Reason = "expired"             // past expires_at
+	CanceledByApp   Reason = "canceled"            // the application took it back
+	ProviderRefused Reason = "provider_refused"    // the provider said no
+	AddressRefused  Reason = "address_refused"     // the provider knows no such address, or the user blocked us
+	ProviderBusy    Reason = "provider_busy"       // too many requests or a passing fault; tried again
+	ProviderDown    Reason = "provider_down"       // could not be reached; tried again
+	ProviderSilent  Reason = "provider_silent"     // the request was written and never answered
+	Misconfigured   Reason = "misconfigured"       // our account at the provider is at fault
+	Interrupted     Reason = "interrupted"         // our process died while the call may have been under way
+	NotDelivered    Reason = "not_delivered"       // a delivery report says that it did not arrive
+	NoChannel       Reason = "channel_unavailable" // no integration is configured for the channel
+	UserGone        Reason = "user_gone"           // the user left the directory before it was sent
+	NoRecipients    Reason = "no_recipients"       // a message whose audience turned out to be nobody
 )
 
 // Reasons lists every reason.
 var Reasons = []Reason{NoAddress, NoTemplate, TemplateFailed, TooLong, NotYetDue, TimeRanOut, CanceledByApp, ProviderRefused,
 	AddressRefused, ProviderBusy, ProviderDown, ProviderSilent, Misconfigured, Interrupted, NotDelivered, NoChannel, UserGone,
-	ApplicationPaused}
+	NoRecipients}
 
 // Delivery is one notification on one channel. There is exactly one for each (message, user, channel).
 type Delivery struct {

@@ -1,0 +1,273 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"tidings"
+	"tidings/tasks"
+)
+
+// WebStore is what the deliver stage of the web reads and commits.
+type WebStore interface {
+	// Number moves the deliveries to sent and returns their entries, those of an earlier run included.
+	Number(ctx context.Context, s tidings.Segment) ([]tidings.UserEntry, error)
+	Finish(ctx context.Context, id tidings.ID, claim int64) error
+}
+
+// Streams is the cache of the inbox from which comet serves. Appending an entry again changes nothing.
+type Streams interface {
+	Append(ctx context.Context, entries []tidings.UserEntry) error
+}
+
+// DeliverWeb numbers the deliveries of a segment in their users' inboxes, and appends them to the streams. The segment stays
+// open until every append is done.
+func DeliverWeb(store WebStore, streams Streams) tasks.Stage {
+	return func(ctx context.Context, s tidings.Segment) ([]tidings.Segment, error) {
+		entries, err := store.Number(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		if err := streams.Append(ctx, entries); err != nil {
+			return nil, err
+		}
+		return nil, store.Finish(ctx, s.ID, 0)
+	}
+}
+
+// DeliverStore is what the deliver stage of a provider reads and commits.
+type DeliverStore interface {
+	Claim(ctx context.Context, s tidings.Segment, lease time.Duration) (tidings.Claim, []tidings.Item, error)
+	Release(ctx context.Context, c tidings.Claim) error
+	Outgoing(ctx context.Context, c tidings.Claim, items []tidings.Item) ([]tidings.Outgoing, error)
+	Interrupted(ctx context.Context, c tidings.Claim, out []tidings.Outgoing) ([]tidings.Settlement, error)
+	End(ctx context.Context, c tidings.Channel, ds []tidings.Delivery) error
+	Hold(ctx context.Context, c tidings.Channel, out []tidings.Outgoing, why tidings.Reason, d time.Duration) error
+	Begin(ctx context.Context, c tidings.Claim, lease time.Duration, provider string, out []tidings.Outgoing) ([]tidings.Outgoing, error)
+	Settle(ctx context.Context, ss []tidings.Settlement) error
+	Finish(ctx context.Context, id tidings.ID, claim int64) error
+}
+
+// Times of a provider's delivery. No call is started whose claim has less left than the call may take, and a claim is
+// short, because it is what the recovery of a killed worker's segment waits for.
+const (
+	callTimeout = 8 * time.Second
+	claimLease  = 10 * time.Second
+	// parallelCalls are begun by one commit and made at once. It is small, because all of them are unknown when the worker
+	// dies before it has recorded their results.
+	parallelCalls = 16
+	// configurationPause parks deliveries while our account at the provider is at fault: retries would only be burnt.
+	configurationPause = time.Minute
+)
+
+// Deliver hands the deliveries of a segment to a provider. An attempt is committed before each call and settled after it.
+func Deliver(store DeliverStore, sender tidings.Sender, log *slog.Logger) tasks.Stage {
+	return func(ctx context.Context, s tidings.Segment) ([]tidings.Segment, error) {
+		claim, items, err := store.Claim(ctx, s, claimLease)
+		if err != nil {
+			return nil, err
+		}
+		d := delivering{store: store, sender: sender, claim: claim, log: log}
+		if err := d.run(ctx, items); err != nil {
+			if !errors.Is(err, tidings.ErrStale) {
+				err = errors.Join(err, store.Release(context.WithoutCancel(ctx), claim))
+			}
+			return nil, err
+		}
+		return nil, store.Finish(ctx, s.ID, claim.Token)
+	}
+}
+
+type delivering struct {
+	store  DeliverStore
+	sender tidings.Sender
+	claim  tidings.Claim
+	log    *slog.Logger
+}
+
+func (d delivering) run(ctx context.Context, items []tidings.Item) error {
+	out, err := d.store.Outgoing(ctx, d.claim, items)
+	if err != nil {
+		return err
+	}
+	ready, err := d.sort(ctx, out)
+	if err != nil {
+		return err
+	}
+	for len(ready) > 0 {
+		n := d.chunk(ready)
+		parked, err := d.send(ctx, ready[:n])
+		if err != nil {
+			return err
+		}
+		if ready = ready[n:]; parked {
+			return d.store.Hold(ctx, d.claim.Segment.Channel, ready, tidings.Misconfigured, configurationPause)
+		}
+	}
+	return nil
+}
+
+// sort settles what a dead worker left and ends what needs no call; the rest is ready to be sent.
+func (d delivering) sort(ctx context.Context, out []tidings.Outgoing) (ready []tidings.Outgoing, err error) {
+	var left []tidings.Outgoing
+	var ended []tidings.Delivery
+	for _, o := range out {
+		switch {
+		case o.State == tidings.Sending:
+			left = append(left, o)
+		case o.State == tidings.Expired:
+			o.Reason = tidings.TimeRanOut
+			ended = append(ended, o.Delivery)
+		case o.Call.Address.Value == "":
+			o.State, o.Reason = tidings.Suppressed, tidings.NoAddress
+			ended = append(ended, o.Delivery)
+		default:
+			ready = append(ready, o)
+		}
+	}
+	if len(left) > 0 {
+		settlements, err := d.store.Interrupted(ctx, d.claim, left)
+		if err == nil {
+			err = d.store.Settle(ctx, settlements)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return ready, d.store.End(ctx, d.claim.Segment.Channel, ended)
+}
+
+// chunk is how many deliveries go out together: as many with one content as the provider takes in one call, or a few side
+// by side.
+func (d delivering) chunk(ready []tidings.Outgoing) int {
+	b, ok := d.sender.(tidings.BatchSender)
+	if !ok {
+		return min(len(ready), parallelCalls)
+	}
+	n := 1
+	for n < min(len(ready), b.BatchSize()) && together(ready[0].Call, ready[n].Call) {
+		n++
+	}
+	if n == 1 {
+		return min(len(ready), parallelCalls)
+	}
+	return n
+}
+
+func together(a, b tidings.Call) bool {
+	return a.Content == b.Content && a.Message == b.Message && a.CollapseKey == b.CollapseKey && a.ExpiresAt.Equal(b.ExpiresAt) &&
+		a.Address.Provider == b.Address.Provider && a.Address.Platform == b.Address.Platform
+}
+
+// send makes the attempts of a chunk. parked tells that our account is at fault and nothing more should be tried now.
+func (d delivering) send(ctx context.Context, chunk []tidings.Outgoing) (parked bool, err error) {
+	ready, err := d.store.Begin(ctx, d.claim, claimLease, d.sender.Provider(), chunk)
+	if err != nil || len(ready) == 0 {
+		return false, err
+	}
+	settlements := make([]tidings.Settlement, len(ready))
+	if b, ok := d.sender.(tidings.BatchSender); ok && len(ready) > 1 && d.same(ready) {
+		parked = d.call(ctx, settlements, ready, func(ctx context.Context) (tidings.Accepted, error) { return b.SendBatch(ctx, calls(ready)) })
+	} else {
+		var mu sync.Mutex
+		var wg sync.WaitGroup
+		for i, o := range ready {
+			wg.Go(func() {
+				p := d.call(ctx, settlements[i:i+1], ready[i:i+1], func(ctx context.Context) (tidings.Accepted, error) { return d.sender.Send(ctx, o.Call) })
+				mu.Lock()
+				parked = parked || p
+				mu.Unlock()
+			})
+		}
+		wg.Wait()
+	}
+	return parked, d.settle(ctx, settlements)
+}
+
+func (d delivering) same(ready []tidings.Outgoing) bool {
+	for _, o := range ready[1:] {
+		if !together(ready[0].Call, o.Call) {
+			return false
+		}
+	}
+	return true
+}
+
+func calls(out []tidings.Outgoing) []tidings.Call {
+	cs := make([]tidings.Call, len(out))
+	for i, o := range out {
+		cs[i] = o.Call
+	}
+	return cs
+}
+
+// call makes one call and writes what became of each delivery in it.
+func (d delivering) call(ctx context.Context, into []tidings.Settlement, out []tidings.Outgoing, f func(context.Context) (tidings.Accepted, error)) (parked bool) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	accepted, err := f(ctx)
+	failure := sendError(err)
+	for i, o := range out {
+		into[i] = d.settlement(o, accepted, failure)
+	}
+	if failure != nil {
+		d.log.Warn("deliver", "channel", d.claim.Segment.Channel, "provider", d.sender.Provider(), "attempt", out[0].Call.Attempt,
+			"deliveries", len(out), "error", failure)
+	}
+	return failure != nil && failure.Configuration
+}
+
+// sendError is what a driver's error says. One that says nothing leaves us not knowing.
+func sendError(err error) *tidings.SendError {
+	if err == nil {
+		return nil
+	}
+	if e, ok := errors.AsType[*tidings.SendError](err); ok {
+		return e
+	}
+	return &tidings.SendError{Outcome: tidings.Unknown, Reason: tidings.ProviderSilent, Err: err}
+}
+
+func (d delivering) settlement(o tidings.Outgoing, a tidings.Accepted, e *tidings.SendError) tidings.Settlement {
+	s := tidings.Settlement{Attempt: o.Call.Attempt, User: o.User, Channel: o.Channel, State: tidings.Sent, ProviderID: a.ProviderID, Parts: a.Segments}
+	if e == nil {
+		return s
+	}
+	s.Reason, s.Detail, s.DropAddress = e.Reason, e.Error(), e.AddressDead
+	switch {
+	case e.Outcome == tidings.Unknown:
+		s.State = tidings.UnknownEnd
+		if o.Policy == tidings.AtLeastOnce {
+			s.RetryAt = tidings.ReceiptWindow
+		}
+	case e.Configuration:
+		s.State, s.RetryAt = tidings.Held, configurationPause
+	case e.Outcome == tidings.Busy:
+		s.State = tidings.Held
+		wait := tidings.Backoff(d.claim.Segment.Lane, o.Attempt)
+		s.RetryAt = max(e.After, wait/2+rand.N(wait/2+1))
+	default:
+		s.State = tidings.Failed
+	}
+	return s
+}
+
+// settle records results even when the task's time is up: a result that is lost makes its delivery unknown.
+func (d delivering) settle(ctx context.Context, ss []tidings.Settlement) (err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
+	defer cancel()
+	for wait := 100 * time.Millisecond; ; wait *= 2 {
+		if err = d.store.Settle(ctx, ss); err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(wait):
+		}
+	}
+}
