@@ -1,0 +1,133 @@
+package comet
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// wheelSlots is the wheel's size: with ticks of 100 ms it goes round in 51 s.
+const wheelSlots = 512
+
+// clock is a timing wheel for all connections: one goroutine and a few bytes each instead of a timer each. It is as exact
+// as its tick.
+type clock struct {
+	node *Node
+	tick int64 // ms
+
+	mu    sync.Mutex
+	at    int64 // the last tick that was handled
+	slots [wheelSlots][]*conn
+}
+
+func newClock(n *Node) *clock {
+	c := &clock{node: n, tick: max(n.Tick.Milliseconds(), 1)}
+	c.at = c.now() / c.tick
+	return c
+}
+
+func (k *clock) now() int64 { return k.node.Now().UnixMilli() }
+
+// within has the clock look at c at a time at the latest. Under c.mu, or before c is started.
+func (k *clock) within(c *conn, at int64) {
+	if c.wakeAt != 0 && c.wakeAt <= at {
+		return
+	}
+	c.wakeAt = at
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	slot := max((at+k.tick-1)/k.tick, k.at+1)
+	slot = min(slot, k.at+wheelSlots-1) // farther off: looked at once more on the way
+	k.slots[slot%wheelSlots] = append(k.slots[slot%wheelSlots], c)
+}
+
+func (k *clock) run(ctx context.Context) {
+	t := time.NewTicker(time.Duration(k.tick) * time.Millisecond)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		k.advance()
+	}
+}
+
+// advance looks at every connection whose time has come.
+func (k *clock) advance() {
+	now := k.now()
+	k.mu.Lock()
+	to := now / k.tick
+	from := max(k.at, to-wheelSlots) + 1 // after a leap forward each slot once
+	var due []*conn
+	for slot := from; slot <= to; slot++ {
+		due = append(due, k.slots[slot%wheelSlots]...)
+		k.slots[slot%wheelSlots] = nil
+	}
+	k.at = max(k.at, to)
+	k.mu.Unlock()
+	for _, c := range due {
+		c.look(now)
+	}
+}
+
+// look does what is due for c and says when to look again.
+func (c *conn) look(now int64) {
+	sh := c.group.shard
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	again := c.due(now)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || again == 0 && c.wakeAt > now {
+		return
+	}
+	if c.wakeAt <= now {
+		c.wakeAt = 0
+	}
+	if again != 0 {
+		c.node.clock.within(c, again)
+	}
+}
+
+// due does what is due for c and returns when the next thing is, or 0. Under the shard's lock.
+func (c *conn) due(now int64) int64 {
+	c.mu.Lock()
+	stalled, ending, closed := c.stalled, c.ending, c.closed
+	waiting := c.wakeAt > now
+	limit := stalled + c.node.Stall.Milliseconds()
+	idle := ending && !closed && c.expire(now)
+	until := c.answer
+	c.mu.Unlock()
+	switch {
+	case idle:
+		return until
+	case closed || waiting:
+		return 0
+	case stalled != 0 && limit <= now:
+		c.node.metrics.closes.WithLabelValues(TooSlow.text()).Inc()
+		c.leave()
+		c.abort()
+		return 0
+	case ending:
+		return now + c.node.Stall.Milliseconds()
+	case c.expires <= now:
+		c.close(TokenExpired, 0)
+		return now + c.node.Stall.Milliseconds()
+	case c.transport == poll && c.answer <= now:
+		c.end(frame{cursor: c.cursor()}.encode(poll))
+		return now + c.node.Stall.Milliseconds()
+	case c.transport != poll && c.beat <= now:
+		c.beat = now + c.beating
+		c.enqueue(frame{cursor: c.cursor()}.encode(c.transport), false)
+	}
+	next := min(c.expires, c.beat)
+	if c.transport == poll {
+		next = min(c.expires, c.answer)
+	}
+	if stalled != 0 {
+		next = min(next, limit)
+	}
+	return next
+}

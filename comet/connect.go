@@ -1,0 +1,259 @@
+package comet
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"time"
+
+	"tidings/middleware"
+)
+
+// connect serves a client that wants to listen.
+func (n *Node) connect(w http.ResponseWriter, r *http.Request, t transport) error {
+	if err := n.Ready(); err != nil {
+		return unavailable(nil)
+	}
+	if !n.enter() {
+		return unavailable(nil)
+	}
+	held := false
+	defer func() {
+		if !held {
+			n.open.Add(-1)
+		}
+	}()
+	q, err := n.parse(w, r)
+	if err != nil {
+		return err
+	}
+	c := n.newConn(q, t)
+	n.shards.join(c, q.claims.User)
+	started := false
+	defer func() {
+		if !started {
+			c.forget()
+		}
+	}()
+	at, err := n.begin(r.Context(), c, q)
+	if err != nil {
+		return err
+	}
+	if t == poll {
+		if answered, err := n.answerNow(w, r, c, q, at); answered || err != nil {
+			return err
+		}
+	}
+	held, started = true, true
+	n.metrics.connections[t].Inc()
+	return n.hold(w, r, c, at)
+}
+
+// forget takes a connection that was never started out of its group.
+func (c *conn) forget() {
+	sh := c.group.shard
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	c.leave()
+}
+
+func (n *Node) newConn(q request, t transport) *conn {
+	now := n.clock.now()
+	beating := n.Heartbeat * time.Duration(80+rand.N(21)) / 100 //nolint:gosec // not a secret
+	return &conn{
+		node: n, client: q.client, types: slices.Clone(q.claims.Types), transport: t, keepAlive: t == poll,
+		expires: q.claims.Expires.UnixMilli(),
+		answer:  now + q.wait.Milliseconds(),
+		beating: beating.Milliseconds(), beat: now + beating.Milliseconds(),
+	}
+}
+
+// start is where a connection begins.
+type start struct {
+	next  int64
+	head  int64
+	reset bool
+}
+
+// begin registers the connection and finds where in the list it begins.
+func (n *Node) begin(ctx context.Context, c *conn, q request) (start, error) {
+	var cursor Cursor
+	if q.cursor != "" {
+		var err error
+		if cursor, err = ParseCursor(q.cursor); err != nil {
+			return start{}, err
+		}
+	}
+	head, err := n.register(ctx, c)
+	if err != nil {
+		return start{}, unavailable(err)
+	}
+	if q.cursor == "" {
+		return start{next: head + 1, head: head}, nil
+	}
+	// What the client has may be ahead of Redis: it can have been read from SQL before its append was done.
+	if cursor.Number > head {
+		if head, err = n.headBySQL(ctx, q.claims.User); err != nil {
+			return start{}, unavailable(err)
+		}
+	}
+	if cursor.Epoch != *n.epoch.Load() || cursor.Number > head || head-cursor.Number > n.Behind {
+		n.metrics.resets.Inc()
+		return start{next: head + 1, head: head, reset: true}, nil
+	}
+	if c.transport == poll {
+		n.received(q.claims, cursor)
+	}
+	return start{next: cursor.Number + 1, head: head}, nil
+}
+
+func (n *Node) headBySQL(ctx context.Context, user string) (int64, error) {
+	heads, err := n.History.Heads(ctx, []string{user})
+	if err != nil {
+		return 0, fmt.Errorf("read a head: %w", err)
+	}
+	return heads[user], nil
+}
+
+// answerNow answers a poll that need not wait.
+func (n *Node) answerNow(w http.ResponseWriter, r *http.Request, c *conn, q request, at start) (answered bool, err error) {
+	// Without a cursor the answer gives one at once: what comes while the client had none would be missed.
+	if !at.reset && at.next > at.head && q.cursor != "" && q.wait > 0 {
+		return false, nil
+	}
+	f := frame{cursor: n.cursorAt(at.next - 1), reset: at.reset}
+	if !at.reset && at.next <= at.head {
+		if f, err = n.catchUp(r.Context(), c, at); err != nil {
+			return false, unavailable(err)
+		}
+	}
+	n.metrics.frames[poll].Inc()
+	n.metrics.messages[poll].Add(float64(len(f.items)))
+	body := f.encode(poll)
+	middleware.WriteBody(w, http.StatusOK, body)
+	return true, nil
+}
+
+// catchUp reads what a poll can be answered with at once.
+func (n *Node) catchUp(ctx context.Context, c *conn, at start) (frame, error) {
+	user := c.group.user
+	sh := c.group.shard
+	sh.mu.Lock()
+	trusted := sh.changed[user] == 0
+	sh.mu.Unlock()
+	items, last, err := n.read(ctx, user, at.next, trusted)
+	if err != nil {
+		return frame{}, err
+	}
+	if len(items) == 0 || items[0].number > at.next {
+		n.metrics.resets.Inc()
+		return frame{cursor: n.cursorAt(max(last, at.head)), reset: true}, nil
+	}
+	return frame{cursor: n.cursorAt(items[len(items)-1].number), items: visible(items, c.types)}, nil
+}
+
+// hold keeps the connection: parked where that is possible, else in this goroutine.
+func (n *Node) hold(w http.ResponseWriter, r *http.Request, c *conn, at start) error {
+	h := w.Header()
+	h.Set("Content-Type", c.transport.contentType())
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no") // nginx would hold small frames back
+	if n.park(w, r, c) {
+		c.start(at)
+		return nil
+	}
+	s := &served{signal: make(chan struct{}, 1)}
+	c.wire = s
+	if c.transport != poll {
+		w.WriteHeader(http.StatusOK)
+	}
+	c.start(at)
+	s.serve(c, w, r.Context().Done())
+	return nil
+}
+
+// park takes the connection from net/http, with the head of its answer before it.
+func (n *Node) park(w http.ResponseWriter, r *http.Request, c *conn) bool {
+	if !parkable || r.ProtoMajor != 1 || r.ProtoMinor != 1 || r.TLS != nil {
+		return false
+	}
+	c.keepAlive = c.transport == poll && !r.Close && n.returned.served.Load()
+	head := responseHead(w.Header(), n.Now(), c.keepAlive)
+	nc, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return false
+	}
+	var prefix []byte
+	if ahead := buffered.Reader.Buffered(); ahead > 0 {
+		prefix = make([]byte, ahead)
+		_, _ = buffered.Reader.Read(prefix) // of what is buffered
+	}
+	c.pending = head
+	if err := n.lot.park(c, nc, prefix); err != nil {
+		// The connection is ours already and nothing can be answered any more: the client comes back.
+		n.Logger.Warn("a connection could not be parked", "error", err)
+		_ = nc.Close()
+		c.wire = nil
+		c.hangUp()
+	}
+	return true
+}
+
+// responseHead writes the head of a 200 answer. A stream ends with its connection, so it needs no chunks.
+func responseHead(h http.Header, now time.Time, keepAlive bool) []byte {
+	var b bytes.Buffer
+	b.WriteString("HTTP/1.1 200 OK\r\nDate: " + now.UTC().Format(http.TimeFormat) + "\r\n")
+	_ = h.WriteSubset(&b, map[string]bool{"Connection": true, "Content-Length": true, "Transfer-Encoding": true, "Date": true})
+	if !keepAlive {
+		b.WriteString("Connection: close\r\n")
+	}
+	return b.Bytes()
+}
+
+// start begins to deliver: the hello of a stream, and what the list has already.
+func (c *conn) start(at start) {
+	sh := c.group.shard
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	c.next = at.next
+	if c.refused != 0 {
+		c.sayRefused()
+		return
+	}
+	c.hello(at)
+	c.mu.Lock()
+	soonest := min(c.expires, c.beat)
+	if c.transport == poll {
+		soonest = min(c.expires, c.answer)
+	}
+	c.node.clock.within(c, soonest)
+	c.mu.Unlock()
+	c.group.head = max(c.group.head, at.head)
+	c.node.fillLocked(c.group)
+}
+
+func (c *conn) hello(at start) {
+	if c.transport == poll {
+		return
+	}
+	f := frame{cursor: c.cursor(), reset: at.reset, heartbeat: c.node.Heartbeat}
+	if c.raw() {
+		c.mu.Lock()
+		c.pending = append(c.pending, "\r\n"...)
+		c.mu.Unlock()
+	}
+	c.enqueue(f.encode(c.transport), false)
+}
+
+// sayRefused tells a connection why it was closed before it was started.
+func (c *conn) sayRefused() {
+	if c.transport != poll && c.raw() {
+		c.mu.Lock()
+		c.pending = append(c.pending, "\r\n"...)
+		c.mu.Unlock()
+	}
+	c.enqueue(frame{cursor: c.cursor(), close: c.refused.closing(0)}.encode(c.transport), true)
+}

@@ -1,0 +1,153 @@
+package comet
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// registerCall is the call that gives c its lease. fence is "" for a new connection.
+func (n *Node) registerCall(c *conn, fence any) call {
+	user := c.group.user
+	return call{
+		keys: []string{leaseKey(user), headKey(user)},
+		args: []any{user, c.client, n.name, leaseKept, n.PerUser, int(Replaced), int(TooManyOpen), fence},
+	}
+}
+
+// leased is what register.lua answers.
+type leased struct {
+	fence    int64 // 0: a newer connection has the lease
+	head     int64
+	believed bool // the head is of this generation
+}
+
+func (n *Node) leasedBy(answer *redis.Cmd) (leased, error) {
+	parts, err := answer.StringSlice()
+	if err != nil {
+		return leased{}, fmt.Errorf("register a connection: %w", err)
+	}
+	if len(parts) != 3 {
+		return leased{}, fmt.Errorf("register a connection: Redis answered %d values", len(parts))
+	}
+	l := leased{}
+	l.fence, _ = parseNumber(parts[0])
+	l.head, l.believed = n.Streams.believe(parts[1], parts[2])
+	return l, nil
+}
+
+// register gives a new connection its lease and returns the last number of its user. Only after that is the head read, so
+// that a number is either in it or rings here.
+func (n *Node) register(ctx context.Context, c *conn) (head int64, err error) {
+	answers, err := run(ctx, n.Streams.redis, registerScript, []call{n.registerCall(c, "")})
+	if err != nil {
+		return 0, fmt.Errorf("register a connection: %w", err)
+	}
+	l, err := n.leasedBy(answers[0])
+	if err != nil {
+		return 0, err
+	}
+	sh := c.group.shard
+	sh.mu.Lock()
+	c.fence = l.fence
+	if c.fence < c.below && c.refused == 0 {
+		c.close(Replaced, 0)
+	}
+	sh.mu.Unlock()
+	if l.believed {
+		return l.head, nil
+	}
+	return n.heads.get(ctx, c.group.user)
+}
+
+// registerAgain writes the leases of connections again after Redis may have lost them. One whose client has connected
+// elsewhere meanwhile is closed.
+func (n *Node) registerAgain(ctx context.Context, conns []*conn) error {
+	calls := make([]call, 0, len(conns))
+	held := make([]*conn, 0, len(conns))
+	for _, c := range conns {
+		sh := c.group.shard
+		sh.mu.Lock()
+		fence := c.fence
+		sh.mu.Unlock()
+		if fence > 0 {
+			calls = append(calls, n.registerCall(c, fence))
+			held = append(held, c)
+		}
+	}
+	answers, err := run(ctx, n.Streams.redis, registerScript, calls)
+	if err != nil {
+		return fmt.Errorf("register connections again: %w", err)
+	}
+	for i, a := range answers {
+		if l, err := n.leasedBy(a); err == nil && l.fence == 0 {
+			n.replaced(held[i].group.user, held[i].client, held[i].fence+1, Replaced)
+		}
+	}
+	return nil
+}
+
+// replaced closes the connections of a client that have a lower fence. One that has not heard its fence yet keeps the
+// bell's to compare.
+func (n *Node) replaced(user, client string, fence int64, code Code) {
+	sh := n.shards.of(user)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	g := sh.groups[user]
+	if g == nil {
+		return
+	}
+	for i := len(g.conns) - 1; i >= 0; i-- {
+		c := g.conns[i]
+		switch {
+		case c.client != client:
+		case c.fence == 0:
+			c.below = max(c.below, fence)
+		case c.fence < fence:
+			c.close(code, 0)
+		}
+	}
+}
+
+// releases gives up the leases of connections that are over, many at once: nobody waits for it.
+type releases struct {
+	node *Node
+	mu   sync.Mutex
+	over []call
+}
+
+// add notes that c is over. Under the shard's lock.
+func (r *releases) add(c *conn) {
+	if c.fence == 0 {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.over = append(r.over, call{keys: []string{leaseKey(c.group.user)}, args: []any{c.client, c.fence}})
+}
+
+// flush gives them up. What fails is left to the leases' expiry.
+func (r *releases) flush(ctx context.Context) error {
+	r.mu.Lock()
+	over := r.over
+	r.over = nil
+	r.mu.Unlock()
+	if len(over) == 0 {
+		return nil
+	}
+	if _, err := run(ctx, r.node.Streams.redis, releaseScript, over); err != nil {
+		return fmt.Errorf("give up leases: %w", err)
+	}
+	return nil
+}
+
+// renew keeps the node's own key alive: it tells operators which nodes live.
+func (n *Node) renew(ctx context.Context) error {
+	if err := n.Streams.redis.Set(ctx, "node:"+n.name, n.Now().UTC().Format(time.RFC3339), nodeKept).Err(); err != nil {
+		return fmt.Errorf("renew the node's key: %w", err)
+	}
+	return nil
+}

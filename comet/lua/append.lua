@@ -1,0 +1,59 @@
+-- Appends entries to the cached tail of one user's list and rings every node that holds the user.
+--
+-- KEYS[1] stream:{user}   KEYS[2] head:{user}   KEYS[3] lease:{user}
+-- ARGV[1] generation of the caller
+-- ARGV[2] last number by SQL, or "" if the caller has not asked
+-- ARGV[3] user
+-- ARGV[4] most entries kept   ARGV[5] seconds kept   ARGV[6] most bytes kept (0: none; head and bell only)
+-- ARGV[7] most bytes of an entry in a bell
+-- ARGV[8], ARGV[9], ... number, entry as JSON, ascending
+--
+-- Returns 1, or 0 when the head is missing or of an older generation and ARGV[2] is "": nothing was done then.
+-- A number that is there already, or is lower than the last one in the stream, is not added (a reader finds the hole and
+-- asks SQL), and rings nonetheless: the bell of the first try may have been lost.
+local head = redis.call('HMGET', KEYS[2], 'n', 'g', 'b')
+local number, bytes = head[1], tonumber(head[3] or '0')
+if not number or tonumber(head[2]) < tonumber(ARGV[1]) then
+  if ARGV[2] == '' then
+    return 0
+  end
+  redis.call('DEL', KEYS[1])
+  redis.call('HSET', KEYS[2], 'g', ARGV[1])
+  number, bytes = ARGV[2], 0
+end
+
+local nodes, distinct = redis.call('HVALS', KEYS[3]), {}
+for i = 1, #nodes do
+  distinct[string.match(nodes[i], '^%S+')] = true
+end
+
+local budget = tonumber(ARGV[6])
+for i = 8, #ARGV, 2 do
+  local n, entry = ARGV[i], ARGV[i + 1]
+  if tonumber(n) > tonumber(number) then
+    number = n
+  end
+  if #entry <= budget then
+    bytes = bytes + #entry
+    if bytes > budget then -- begin anew: what is cut off is read from SQL
+      redis.call('DEL', KEYS[1])
+      bytes = #entry
+    end
+    local added = redis.pcall('XADD', KEYS[1], 'MAXLEN', '~', ARGV[4], n .. '-0', 'e', entry)
+    if type(added) == 'table' and added.err and not string.find(added.err, 'smaller') then
+      return redis.error_reply(added.err)
+    end
+  end
+  local bell = 'e ' .. ARGV[3] .. ' ' .. n .. ' '
+  if #entry <= tonumber(ARGV[7]) then
+    bell = bell .. entry
+  end
+  for node in pairs(distinct) do
+    redis.call('PUBLISH', 'comet:' .. node, bell)
+  end
+end
+
+redis.call('HSET', KEYS[2], 'n', number, 'b', bytes)
+redis.call('EXPIRE', KEYS[1], ARGV[5])
+redis.call('EXPIRE', KEYS[2], ARGV[5])
+return 1

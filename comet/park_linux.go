@@ -1,0 +1,295 @@
+package comet
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// parkable tells whether connections can be parked on this system.
+const parkable = true
+
+// parking is a parked connection: a descriptor that the lot's epoll watches, without a goroutine.
+type parking struct {
+	lot    *lot
+	conn   net.Conn
+	prefix []byte // what the client has sent already behind its request
+	fd     int32
+	serial int32
+	idle   bool // a poll was answered, the next request is awaited. Under the connection's mu
+}
+
+// lot is where connections are parked. It uses edge-triggered events (epoll(7)): an EPOLLOUT comes after a write that
+// found the socket full, and once at the start; hang-ups come as EPOLLRDHUP.
+type lot struct {
+	epoll  int
+	wakeup int // an eventfd that ends wait
+	logger *slog.Logger
+
+	mu     sync.Mutex
+	parked map[int32]*conn
+	serial int32
+	closed bool // its descriptors may be somebody else's by now
+}
+
+func newLot(logger *slog.Logger) (*lot, error) {
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("park connections: %w", err)
+	}
+	wakeup, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("park connections: %w", err), unix.Close(epoll))
+	}
+	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(wakeup)} //nolint:gosec // descriptors are small
+	if err := unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, wakeup, &event); err != nil {
+		return nil, errors.Join(fmt.Errorf("park connections: %w", err), unix.Close(epoll), unix.Close(wakeup))
+	}
+	return &lot{epoll: epoll, wakeup: wakeup, logger: logger, parked: make(map[int32]*conn)}, nil
+}
+
+const parkedEvents = unix.EPOLLRDHUP | unix.EPOLLOUT | unix.EPOLLET
+
+// park watches a hijacked connection for c. It fails for what has no descriptor of its own, TLS for one.
+func (l *lot) park(c *conn, nc net.Conn, prefix []byte) error {
+	if r, ok := nc.(*resumed); ok {
+		nc, prefix = r.Conn, append(prefix, r.prefix...)
+	}
+	sc, ok := nc.(syscall.Conn)
+	if !ok {
+		return fmt.Errorf("park: a %T has no descriptor", nc)
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("park: %w", err)
+	}
+	p := &parking{lot: l, conn: nc, prefix: prefix}
+	if err := raw.Control(func(fd uintptr) { p.fd = int32(fd) }); err != nil { //nolint:gosec // descriptors are small
+		return fmt.Errorf("park: %w", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wire = p
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return errors.New("park: the node has stopped")
+	}
+	l.serial++
+	p.serial = l.serial
+	l.parked[p.fd] = c
+	if err := p.control(unix.EPOLL_CTL_ADD, parkedEvents); err != nil {
+		delete(l.parked, p.fd)
+		return fmt.Errorf("park: %w", err)
+	}
+	return nil
+}
+
+func (p *parking) control(op int, events uint32) error {
+	return unix.EpollCtl(p.lot.epoll, op, int(p.fd), &unix.EpollEvent{Events: events, Fd: p.fd, Pad: p.serial})
+}
+
+func (p *parking) wake(c *conn) { c.node.writers.add(c) }
+
+// drop closes the connection. Under c.mu, so that nobody writes to a descriptor that is another connection's already.
+func (p *parking) drop(*conn) {
+	p.unpark()
+	_ = p.conn.Close()
+}
+
+func (p *parking) unpark() {
+	p.lot.mu.Lock()
+	defer p.lot.mu.Unlock()
+	delete(p.lot.parked, p.fd)
+	if !p.lot.closed {
+		_ = p.control(unix.EPOLL_CTL_DEL, 0)
+	}
+}
+
+// flush writes what waits, as far as the socket takes it. A writer calls it.
+func (c *conn) flush() {
+	c.mu.Lock()
+	p, ok := c.wire.(*parking)
+	if !ok || c.closed || p.idle {
+		c.mu.Unlock()
+		return
+	}
+	if err := p.write(c); err != nil {
+		c.mu.Unlock()
+		c.hangUp()
+		return
+	}
+	refill := false
+	if len(c.pending) == 0 {
+		c.pending, c.queued, c.stalled = nil, false, 0
+		refill, c.refill = c.refill, false
+		if c.ending {
+			p.finish(c)
+		}
+	}
+	c.mu.Unlock()
+	if refill {
+		c.node.fill(c.group)
+	}
+}
+
+// write writes until the socket is full; its EPOLLOUT goes on then. Under c.mu.
+func (p *parking) write(c *conn) error {
+	for len(c.pending) > 0 {
+		n, err := unix.Write(int(p.fd), c.pending)
+		switch {
+		case n > 0:
+			c.pending = c.pending[n:]
+			c.stalled = 0
+		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, unix.EAGAIN):
+			if c.stalled == 0 {
+				c.stalled = c.node.clock.now()
+				c.node.clock.within(c, c.stalled+c.node.Stall.Milliseconds())
+			}
+			return nil
+		default:
+			return err
+		}
+	}
+	return nil
+}
+
+// finish ends a connection whose last bytes are written, or has it wait for the next request. Under c.mu.
+func (p *parking) finish(c *conn) {
+	if !c.keepAlive {
+		c.shut()
+		return
+	}
+	c.node.gone(c)
+	if len(p.prefix) > 0 {
+		p.handBack(c)
+		return
+	}
+	p.idle = true
+	c.answer = c.node.clock.now() + idleTimeout.Milliseconds()
+	c.node.clock.within(c, c.answer)
+	if err := p.control(unix.EPOLL_CTL_MOD, unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLONESHOT); err != nil {
+		c.closed = true
+		p.drop(c)
+	}
+}
+
+// handBack gives the connection to the http.Server for its next request. Under c.mu.
+func (p *parking) handBack(c *conn) {
+	c.closed = true
+	p.unpark()
+	if len(p.prefix) > 0 {
+		c.node.returned.put(&resumed{Conn: p.conn, prefix: p.prefix})
+		return
+	}
+	c.node.returned.put(p.conn)
+}
+
+// expire tells whether the connection waits for its next request, and closes it when it has for too long. Under c.mu.
+func (c *conn) expire(now int64) (idle bool) {
+	p, ok := c.wire.(*parking)
+	if !ok || !p.idle {
+		return false
+	}
+	if now >= c.answer {
+		c.closed = true
+		p.drop(c)
+	}
+	return true
+}
+
+// wait handles events until stop.
+func (l *lot) wait() {
+	events := make([]unix.EpollEvent, 256)
+	for {
+		n, err := unix.EpollWait(l.epoll, events, -1)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			l.logger.Error("parked connections cannot be watched", "error", err)
+			return
+		}
+		for _, e := range events[:max(n, 0)] {
+			if int(e.Fd) == l.wakeup {
+				return
+			}
+			if c := l.find(e.Fd, e.Pad); c != nil {
+				c.event(e.Events)
+			}
+		}
+	}
+}
+
+// find is the connection an event is about. The serial tells it from a later one with the same descriptor.
+func (l *lot) find(fd, serial int32) *conn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.parked[fd]
+	if c == nil || c.wire.(*parking).serial != serial { //nolint:forcetypeassert // only such are parked
+		return nil
+	}
+	return c
+}
+
+func (c *conn) event(events uint32) {
+	c.mu.Lock()
+	p, ok := c.wire.(*parking)
+	if !ok || c.closed {
+		c.mu.Unlock()
+		return
+	}
+	if p.idle { // the next request, or its absence: the http.Server reads which
+		p.handBack(c)
+		c.mu.Unlock()
+		return
+	}
+	stalled := c.stalled != 0
+	c.mu.Unlock()
+	switch {
+	case events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0:
+		c.hangUp()
+	case stalled:
+		c.node.writers.add(c)
+	}
+}
+
+// stop ends wait.
+func (l *lot) stop() {
+	_, _ = unix.Write(l.wakeup, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+}
+
+// close closes what is still parked, after stop.
+func (l *lot) close() {
+	l.mu.Lock()
+	var left []*conn
+	for _, c := range l.parked {
+		left = append(left, c)
+	}
+	l.mu.Unlock()
+	for _, c := range left {
+		c.mu.Lock()
+		if !c.expire(math.MaxInt64) {
+			c.shut()
+		}
+		c.mu.Unlock()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	_ = unix.Close(l.epoll)
+	_ = unix.Close(l.wakeup)
+}
+
+// descriptors is how many descriptors the process may have.
+func descriptors() int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 1024
+	}
+	return int(min(limit.Cur, 1<<24)) //nolint:gosec // bounded
+}

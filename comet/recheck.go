@@ -1,0 +1,137 @@
+package comet
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// recheckUsers is how many users are compared with the heads of their lists at once.
+const recheckUsers = 500
+
+// recheck has every connected user's lease written again and his connections compared with the head of his list: bells
+// may have been lost.
+func (n *Node) recheck() {
+	select {
+	case n.rechecks <- struct{}{}:
+	default: // one is due already, and it begins after now
+	}
+}
+
+func (n *Node) runRechecks(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-n.rechecks:
+		}
+		if err := n.recheckAll(ctx); err != nil && ctx.Err() == nil {
+			n.Logger.Warn("connected users could not be compared with their lists; trying again", "error", err)
+			time.AfterFunc(fillAgain, n.recheck)
+		}
+	}
+}
+
+// recheckAll writes leases before it reads heads: a number is in the head, or rings here.
+func (n *Node) recheckAll(ctx context.Context) error {
+	n.metrics.rechecks.Inc()
+	if err := n.refreshEpoch(ctx); err != nil {
+		return err
+	}
+	for users := range slices.Chunk(n.shards.users(), recheckUsers) {
+		if err := n.registerAgain(ctx, n.shards.conns(users)); err != nil {
+			return err
+		}
+		heads, err := n.Streams.Heads(ctx, users)
+		if err != nil {
+			return err
+		}
+		for user, head := range heads {
+			n.ring(bell{user: user, number: head})
+		}
+	}
+	return nil
+}
+
+// refreshEpoch reads the epoch. When it changed, the numbers mean something else now: everybody reloads.
+func (n *Node) refreshEpoch(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	epoch, err := n.History.Epoch(ctx)
+	if err != nil {
+		return fmt.Errorf("read the epoch: %w", err)
+	}
+	if !word(epoch) {
+		return fmt.Errorf("the epoch %q is not 1 to 64 letters, digits, - and _", epoch)
+	}
+	old := n.epoch.Swap(&epoch)
+	if old == nil || *old == epoch {
+		return nil
+	}
+	return n.resetAll(ctx)
+}
+
+func (n *Node) resetAll(ctx context.Context) error {
+	for users := range slices.Chunk(n.shards.users(), recheckUsers) {
+		heads, err := n.History.Heads(ctx, users)
+		if err != nil {
+			return fmt.Errorf("reset after a new epoch: %w", err)
+		}
+		for _, user := range users {
+			sh := n.shards.of(user)
+			sh.mu.Lock()
+			if g := sh.groups[user]; g != nil {
+				g.head = heads[user]
+				g.reset(int64(1)<<62, g.head)
+			}
+			sh.mu.Unlock()
+		}
+	}
+	return nil
+}
+
+// watchChanges looks for users whose memberships changed. Of these nothing cached is believed any more: what they may no
+// longer see must be gone within 5 s, from open connections too.
+func (n *Node) watchChanges(ctx context.Context) {
+	since := n.Now().Add(-time.Minute).UnixMicro()
+	var before []string
+	n.every(ctx, n.Changes, "look for changed memberships", func(ctx context.Context) error {
+		users, until, err := n.History.ChangedUsers(ctx, since)
+		if err != nil {
+			return fmt.Errorf("look for changed memberships: %w", err)
+		}
+		n.distrust(users)
+		// Once more a round later: an append may have been under way with what was read before the change.
+		for chunk := range slices.Chunk(slices.Concat(users, before), recheckUsers) {
+			if err := n.Streams.Forget(ctx, chunk); err != nil {
+				return err
+			}
+		}
+		since, before = until, users
+		return n.refreshEpoch(ctx)
+	})
+}
+
+// distrustFor is how long bells and streams of a changed user are not believed: longer than a worker holds what it read.
+const distrustFor = time.Minute
+
+func (n *Node) distrust(users []string) {
+	now := n.clock.now()
+	for i := range n.shards.all {
+		sh := &n.shards.all[i]
+		sh.mu.Lock()
+		for user, until := range sh.changed {
+			if until <= now {
+				delete(sh.changed, user)
+			}
+		}
+		sh.mu.Unlock()
+	}
+	for _, user := range users {
+		sh := n.shards.of(user)
+		sh.mu.Lock()
+		sh.changed[user] = now + distrustFor.Milliseconds()
+		sh.mu.Unlock()
+	}
+}

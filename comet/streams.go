@@ -1,0 +1,261 @@
+package comet
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"tidings"
+)
+
+// How much of each list is kept in Redis.
+const (
+	streamLength = 1000      // entries: what a client misses in a day offline, mostly
+	streamBytes  = 1 << 20   // of one user's entries
+	streamKept   = 24 * 3600 // seconds since the last append
+	bellBytes    = 32 << 10  // a larger entry is read by the node that is rung
+	leaseKept    = 2 * 3600  // seconds: no connection outlives its token, which lives an hour at most
+	memoryLimit  = 75        // per cent of Redis' maxmemory, above which streams are not fed
+	nodeKept     = 15 * time.Second
+)
+
+// Streams caches the tail of each user's numbered list in Redis and rings the nodes that hold the user. Workers append
+// through it, nodes read through it. Run must be running for it to notice that Redis lost what it held.
+type Streams struct {
+	redis   redis.UniversalClient
+	history History
+	logger  *slog.Logger
+	watch   *watch
+	full    atomic.Bool // Redis has little memory left: heads and bells only
+}
+
+// NewStreams returns Streams over a Redis and the list in SQL.
+func NewStreams(client redis.UniversalClient, history History, logger *slog.Logger) *Streams {
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Streams{redis: client, history: history, logger: logger}
+	s.watch = newWatch(s)
+	return s
+}
+
+// Run watches Redis until ctx ends: about once a second it looks whether what Redis held was lost.
+func (s *Streams) Run(ctx context.Context) error { return s.watch.run(ctx) }
+
+// Append adds entries, which are committed in SQL, to the users' streams and rings. It may be called again with the same
+// entries: nothing is added twice. On an error some may have been appended.
+func (s *Streams) Append(ctx context.Context, entries []tidings.UserEntry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	if err := s.watch.ready(ctx); err != nil {
+		return err
+	}
+	users, args, err := s.appendArgs(entries)
+	if err != nil {
+		return err
+	}
+	stale, err := s.append(ctx, users, args, nil)
+	if err != nil || len(stale) == 0 {
+		return err
+	}
+	heads, err := s.history.Heads(ctx, stale)
+	if err != nil {
+		return fmt.Errorf("append to streams: %w", err)
+	}
+	_, err = s.append(ctx, stale, args, heads)
+	return err
+}
+
+// appendArgs groups entries by user: the pairs of number and entry that append.lua takes, ascending.
+func (s *Streams) appendArgs(entries []tidings.UserEntry) (users []string, args map[string][]any, err error) {
+	sorted := slices.Clone(entries)
+	slices.SortStableFunc(sorted, func(a, b tidings.UserEntry) int {
+		return cmp.Or(cmp.Compare(a.User, b.User), cmp.Compare(a.Entry.Number, b.Entry.Number))
+	})
+	args = make(map[string][]any)
+	for _, e := range sorted {
+		if e.Entry.Number <= 0 {
+			return nil, nil, fmt.Errorf("append to the stream of %s: an entry without a number", e.User)
+		}
+		content, err := json.Marshal(e.Entry)
+		if err != nil {
+			return nil, nil, fmt.Errorf("append to the stream of %s: %w", e.User, err)
+		}
+		if args[e.User] == nil {
+			users = append(users, e.User)
+		}
+		args[e.User] = append(args[e.User], e.Entry.Number, content)
+	}
+	return users, args, nil
+}
+
+// append runs append.lua for the users and returns those whose head in Redis is not to be believed. With heads, which were
+// read from SQL, there are none.
+func (s *Streams) append(ctx context.Context, users []string, args map[string][]any, heads map[string]int64) (stale []string, err error) {
+	budget := streamBytes
+	if s.full.Load() {
+		budget = 0
+	}
+	generation := s.watch.generation.Load()
+	calls := make([]call, len(users))
+	for i, user := range users {
+		head := ""
+		if heads != nil {
+			head = strconv.FormatInt(heads[user], 10)
+		}
+		calls[i] = call{
+			keys: []string{streamKey(user), headKey(user), leaseKey(user)},
+			args: append([]any{generation, head, user, streamLength, streamKept, budget, bellBytes}, args[user]...),
+		}
+	}
+	answers, err := run(ctx, s.redis, appendScript, calls)
+	if err != nil {
+		return nil, fmt.Errorf("append to streams: %w", err)
+	}
+	for i, a := range answers {
+		if done, err := a.Int(); err != nil {
+			return nil, fmt.Errorf("append to streams: %w", err)
+		} else if done == 0 {
+			stale = append(stale, users[i])
+		}
+	}
+	return stale, nil
+}
+
+// Heads is the last number of each user: from Redis where it is of this generation, else from SQL in one query and
+// written back. A user without an inbox has 0.
+func (s *Streams) Heads(ctx context.Context, users []string) (map[string]int64, error) {
+	if err := s.watch.ready(ctx); err != nil {
+		return nil, err
+	}
+	cached, stale, err := s.cachedHeads(ctx, users)
+	if err != nil || len(stale) == 0 {
+		return cached, err
+	}
+	written, err := s.reloadHeads(ctx, stale)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(cached, written)
+	return cached, nil
+}
+
+func (s *Streams) cachedHeads(ctx context.Context, users []string) (heads map[string]int64, stale []string, err error) {
+	pipe := s.redis.Pipeline()
+	for _, user := range users {
+		pipe.HMGet(ctx, headKey(user), "n", "g")
+	}
+	answers, err := pipe.Exec(ctx)
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return nil, nil, fmt.Errorf("read heads: %w", err)
+	}
+	heads = make(map[string]int64, len(users))
+	for i, a := range answers {
+		values := a.(*redis.SliceCmd).Val() //nolint:forcetypeassert // HMGet's
+		n, _ := values[0].(string)
+		g, _ := values[1].(string)
+		if head, ok := s.believe(n, g); ok {
+			heads[users[i]] = head
+		} else {
+			stale = append(stale, users[i])
+		}
+	}
+	return heads, stale, nil
+}
+
+// believe tells whether a head that Redis gave may be believed: it is there and not of an older generation.
+func (s *Streams) believe(number, generation string) (int64, bool) {
+	n, ok := parseNumber(number)
+	g, sound := parseNumber(generation)
+	return n, ok && sound && g >= s.watch.generation.Load()
+}
+
+// reloadHeads reads heads from SQL and writes them back.
+func (s *Streams) reloadHeads(ctx context.Context, users []string) (map[string]int64, error) {
+	generation := s.watch.generation.Load() // before SQL is read: what happens meanwhile makes it stale
+	heads, err := s.history.Heads(ctx, users)
+	if err != nil {
+		return nil, fmt.Errorf("read heads: %w", err)
+	}
+	calls := make([]call, len(users))
+	for i, user := range users {
+		calls[i] = call{
+			keys: []string{streamKey(user), headKey(user)},
+			args: []any{generation, heads[user], streamKept},
+		}
+	}
+	answers, err := run(ctx, s.redis, headScript, calls)
+	if err != nil {
+		return nil, fmt.Errorf("write heads back: %w", err)
+	}
+	stands := make(map[string]int64, len(users))
+	for i, a := range answers {
+		text, _ := a.Text()
+		n, _ := parseNumber(text)
+		stands[users[i]] = max(n, heads[users[i]])
+	}
+	return stands, nil
+}
+
+// item is a number of the list with what stands there, as JSON.
+type item struct {
+	number int64
+	entry  json.RawMessage
+	gone   bool
+}
+
+// cached reads at most limit numbers of the user's stream, beginning with from, without holes. What is missing is not in
+// the cache.
+func (s *Streams) cached(ctx context.Context, user string, from int64, limit int) ([]item, error) {
+	found, err := s.redis.XRangeN(ctx, streamKey(user), strconv.FormatInt(from, 10)+"-0", "+", int64(limit)).Result()
+	if err != nil {
+		return nil, fmt.Errorf("read a stream: %w", err)
+	}
+	return contiguous(found, from), nil
+}
+
+// contiguous takes entries as long as they are the next numbers and well formed.
+func contiguous(found []redis.XMessage, from int64) []item {
+	items := make([]item, 0, len(found))
+	for _, x := range found {
+		number, ok := parseStreamID(x.ID)
+		entry, isText := x.Values["e"].(string)
+		if !ok || !isText || number != from || !json.Valid([]byte(entry)) {
+			break
+		}
+		items = append(items, item{number: number, entry: oneLine(json.RawMessage(entry))})
+		from++
+	}
+	return items
+}
+
+// Forget drops what is cached of the users, so that it is read from SQL again.
+func (s *Streams) Forget(ctx context.Context, users []string) error {
+	pipe := s.redis.Pipeline()
+	for _, user := range users {
+		pipe.Del(ctx, streamKey(user), headKey(user))
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return fmt.Errorf("forget streams: %w", err)
+	}
+	return nil
+}
+
+func marshalEntry(e tidings.Entry) (json.RawMessage, error) {
+	content, err := json.Marshal(e)
+	if err != nil {
+		return nil, fmt.Errorf("write entry %d: %w", e.Number, err)
+	}
+	return content, nil
+}
