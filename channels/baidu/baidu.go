@@ -122,14 +122,14 @@ func (s *Sender) Send(ctx context.Context, c tidings.Call) (tidings.Accepted, er
 }
 
 // SendBatch pushes one message to many Android devices. All calls must be of one message, because its id is part of what
-// is pushed. Baidu does not say which devices of a batch it does not know.
+// is pushed. Baidu takes a batch with devices that it does not know, malformed ones included, and does not say which.
 func (s *Sender) SendBatch(ctx context.Context, cs []tidings.Call) (tidings.Accepted, error) {
 	if len(cs) == 0 || len(cs) > batchSize {
 		return tidings.Accepted{}, fmt.Errorf("baidu: a batch of %d", len(cs))
 	}
 	ids := make([]string, len(cs))
 	for i, c := range cs {
-		if c.Message != cs[0].Message || !s.Batches(c) || !channelID.MatchString(c.Address.Value) {
+		if c.Message != cs[0].Message || !s.Batches(c) {
 			return s.unbatchable(c)
 		}
 		ids[i] = c.Address.Value
@@ -148,7 +148,7 @@ func (s *Sender) SendBatch(ctx context.Context, cs []tidings.Call) (tidings.Acce
 // unbatchable answers a batch that was put together wrongly. Nothing was sent, and each call may be made by itself.
 func (s *Sender) unbatchable(c tidings.Call) (tidings.Accepted, error) {
 	return tidings.Accepted{}, &tidings.SendError{Outcome: tidings.Busy, Reason: tidings.Misconfigured,
-		Err: fmt.Errorf("attempt %s does not belong into the batch: another message or platform, or no channel id", c.Attempt)}
+		Err: fmt.Errorf("attempt %s does not belong into the batch: another message or platform", c.Attempt)}
 }
 
 // push makes one call. c gives content, expiry and platform.

@@ -121,12 +121,14 @@ func TestABatchIsOneCallToManyDevices(t *testing.T) {
 	a, b, unknown := call("hello"), call("hello"), call("hello")
 	b.Message, b.Address.Value = a.Message, device2
 	unknown.Message, unknown.Address.Value = a.Message, "1111111111111111"
-	accepted, err := f.sender.SendBatch(t.Context(), []tidings.Call{a, b, unknown})
+	malformed := unknown
+	malformed.Address.Value = "no channel id"
+	accepted, err := f.sender.SendBatch(t.Context(), []tidings.Call{a, b, unknown, malformed})
 	if err != nil || accepted.ProviderID == "" {
 		t.Fatal(accepted, err)
 	}
 	r := f.Records()
-	if len(r) != 1 || len(r[0].Channels) != 2 || r[0].Failed != 1 || r[0].Message != a.Message.String() {
+	if len(r) != 1 || len(r[0].Channels) != 2 || r[0].Failed != 2 || r[0].Message != a.Message.String() {
 		t.Errorf("%+v", r)
 	}
 }
@@ -154,7 +156,6 @@ func TestABatchOfWhatDoesNotBelongTogetherIsNotSent(t *testing.T) {
 	one := call("hello")
 	for name, change := range map[string]func(*tidings.Call){
 		"another message": func(c *tidings.Call) { c.Message++ }, "iOS": func(c *tidings.Call) { c.Address.Platform = "ios" },
-		"no channel id": func(c *tidings.Call) { c.Address.Value = "x" },
 	} {
 		other := one
 		change(&other)

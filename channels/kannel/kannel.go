@@ -120,7 +120,7 @@ func (s *Sender) Send(ctx context.Context, c tidings.Call) (tidings.Accepted, er
 	return tidings.Accepted{Segments: parts}, nil
 }
 
-// validity is how many minutes Kannel may go on trying, so that nothing is sent after it expired; 0 is no limit. Less than
+// validity is how many minutes Kannel and the operator are asked to go on trying at most; 0: no limit. Less than
 // a minute counts as one, the least Kannel knows.
 func (s *Sender) validity(expires time.Time) (int, error) {
 	if expires.IsZero() {
