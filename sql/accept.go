@@ -340,11 +340,26 @@ func (t *tx) claimKeys(ctx context.Context, batch []*waiting) (fresh []*waiting,
 
 func (w *waiting) replay(a storedAnswer) {
 	w.messages = w.messages[:0]
-	if a.Hash != w.request.Hash {
-		w.err = tidings.FieldErrors{{Field: "Idempotency-Key", Code: "reused", Detail: "the key was used for another request"}}.Err(tidings.Unprocessable)
-		return
+	w.answer, w.err = a.to(w.request.Hash)
+}
+
+// to is the answer to a request of that hash, or the refusal of another request under the same key.
+func (a storedAnswer) to(hash string) (tidings.Answer, error) {
+	if a.Hash != hash {
+		return tidings.Answer{}, tidings.FieldErrors{{Field: "Idempotency-Key", Code: "reused", Detail: "the key was used for another request"}}.Err(tidings.Unprocessable)
 	}
-	w.answer = tidings.Answer{Body: []byte(a.Response), Replayed: true}
+	return tidings.Answer{Body: []byte(a.Response), Replayed: true}, nil
+}
+
+// Answered finds the stored answer of a request that was accepted under key; ok is false if there is none. A key that was
+// used for a request of another hash is refused.
+func (db *DB) Answered(ctx context.Context, application, key, hash string) (answer tidings.Answer, ok bool, err error) {
+	var stored []storedAnswer
+	if err := db.Select(ctx, &stored, "stored-answers", columns([]string{application}, []string{key})); err != nil || len(stored) == 0 {
+		return answer, false, err
+	}
+	answer, err = stored[0].to(hash)
+	return answer, err == nil, err
 }
 
 func (t *tx) insertMessages(ctx context.Context, ms []tidings.Message) error {
