@@ -7,13 +7,13 @@ FROM messages WHERE id = $2 AND ($1 = '' OR application = $1)
 -- name: messages-older
 SELECT id, application, type, lane, audience, data, send_at, expires_at, accepted_at, size, reason, canceled_at
 FROM messages WHERE ($1 = '' OR application = $1) AND ($2 = '' OR type = $2)
-    AND accepted_at >= $3 AND ($4 = 0 OR accepted_at < $4) AND id < $5
+    AND accepted_at >= $3 AND (CAST($4 AS bigint) = 0 OR accepted_at < CAST($4 AS bigint)) AND id < $5
 ORDER BY id DESC LIMIT $6
 
 -- name: messages-newer
 SELECT id, application, type, lane, audience, data, send_at, expires_at, accepted_at, size, reason, canceled_at
 FROM messages WHERE ($1 = '' OR application = $1) AND ($2 = '' OR type = $2)
-    AND accepted_at >= $3 AND ($4 = 0 OR accepted_at < $4) AND id > $5
+    AND accepted_at >= $3 AND (CAST($4 AS bigint) = 0 OR accepted_at < CAST($4 AS bigint)) AND id > $5
 ORDER BY id LIMIT $6
 
 -- name: message-counts
