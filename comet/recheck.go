@@ -113,8 +113,9 @@ func (n *Node) watchChanges(ctx context.Context) {
 	})
 }
 
-// distrustFor is how long bells and streams of a changed user are not believed: longer than a worker holds what it read.
-const distrustFor = time.Minute
+// distrustFor is how long bells and streams of a changed user are not believed after the last round that named him: as
+// long as a worker holds entries between reading and appending them. sql names a change for 10 s.
+const distrustFor = 5 * time.Second
 
 func (n *Node) distrust(users []string) {
 	now := n.clock.now()

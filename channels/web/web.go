@@ -22,9 +22,9 @@ type Channel struct {
 // New returns the channel over streams.
 func New(streams Appender) *Channel { return &Channel{streams: streams} }
 
-// Deliver appends the entries to their users' streams and rings the pages. It may be repeated as a whole after an error:
+// Append adds the entries to their users' streams and rings the pages. It may be repeated as a whole after an error:
 // what is there already is not added twice.
-func (c *Channel) Deliver(ctx context.Context, entries []tidings.UserEntry) error {
+func (c *Channel) Append(ctx context.Context, entries []tidings.UserEntry) error {
 	if err := c.streams.Append(ctx, entries); err != nil {
 		return fmt.Errorf("deliver to the web: %w", err)
 	}

@@ -1,0 +1,377 @@
+package comet
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
+
+	"tidings"
+	"tidings/auth"
+	"tidings/internal/redistest"
+	"tidings/middleware"
+)
+
+func TestMain(m *testing.M) {
+	// The server that redistest shares lives as long as the test binary.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("os/exec.(*Cmd).Wait"), goleak.IgnoreAnyFunction("tidings/internal/proctest.Start.func1"))
+}
+
+// list is the record in SQL of these tests: the numbered lists, in memory.
+type list struct {
+	mu         sync.Mutex
+	epoch      string
+	generation int64
+	entries    map[string][]tidings.Entry
+	gone       map[string]map[int64]bool
+	kept       map[string]int64 // what retention took: numbers up to it
+	acked      map[string]int64
+	changed    []string
+	heads      int // queries
+	tails      int
+}
+
+func newList() *list {
+	return &list{
+		epoch: "e1", generation: 1, entries: map[string][]tidings.Entry{}, gone: map[string]map[int64]bool{}, kept: map[string]int64{},
+		acked: map[string]int64{},
+	}
+}
+
+// commit gives the next number to an entry, as the deliver stage does.
+func (l *list) commit(user, title string) tidings.UserEntry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := int64(len(l.entries[user]) + 1)
+	e := tidings.Entry{Number: n, ID: tidings.ID(n), Application: "shop", Type: "order", Title: title}
+	l.entries[user] = append(l.entries[user], e)
+	return tidings.UserEntry{User: user, Entry: e}
+}
+
+func (l *list) Epoch(context.Context) (string, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.epoch, nil
+}
+
+func (l *list) Generation(context.Context) (int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.generation, nil
+}
+
+func (l *list) NextGeneration(_ context.Context, old int64) (int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.generation == old {
+		l.generation++
+	}
+	return l.generation, nil
+}
+
+func (l *list) Heads(_ context.Context, users []string) (map[string]int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.heads++
+	heads := map[string]int64{}
+	for _, u := range users {
+		heads[u] = int64(len(l.entries[u]))
+	}
+	return heads, nil
+}
+
+func (l *list) Tail(_ context.Context, user string, after int64, limit int) ([]tidings.Entry, []int64, int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tails++
+	var entries []tidings.Entry
+	var gone []int64
+	for _, e := range l.entries[user] {
+		switch {
+		case e.Number <= max(after, l.kept[user]) || len(entries)+len(gone) == limit:
+		case l.gone[user][e.Number]:
+			gone = append(gone, e.Number)
+		default:
+			entries = append(entries, e)
+		}
+	}
+	return entries, gone, int64(len(l.entries[user])), nil
+}
+
+func (l *list) Acknowledge(_ context.Context, acks []tidings.Ack) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, a := range acks {
+		l.acked[a.User] = max(l.acked[a.User], a.Number)
+	}
+	return nil
+}
+
+func (l *list) ChangedUsers(context.Context, int64) ([]string, int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	changed := l.changed
+	l.changed = nil
+	return changed, 1, nil
+}
+
+func (l *list) ackedOf(user string) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.acked[user]
+}
+
+var secret = []byte("a secret of the tests, 32 bytes or more")
+
+// rig is nodes over one Redis and one list.
+type rig struct {
+	t      *testing.T
+	redis  *redis.Client
+	list   *list
+	tokens *auth.Tokens
+}
+
+func newRig(t *testing.T) *rig {
+	return &rig{t: t, redis: redistest.Start(t).Client, list: newList(), tokens: auth.NewTokens(secret)}
+}
+
+// site is a node behind its http.Server.
+type site struct {
+	*Node
+	rig  *rig
+	url  string
+	stop func()
+}
+
+func (g *rig) streams() (*Streams, func()) {
+	s := NewStreams(g.redis, g.list, nil)
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = s.Run(ctx) })
+	return s, func() { cancel(); wg.Wait() }
+}
+
+func (g *rig) node(change func(*Options)) *site {
+	g.t.Helper()
+	streams, stopStreams := g.streams()
+	o := Options{
+		Streams: streams, History: g.list, Tokens: g.tokens, Tick: 5 * time.Millisecond, Changes: 20 * time.Millisecond,
+		Logger: slog.New(slog.NewTextHandler(g.t.Output(), nil)),
+	}
+	if change != nil {
+		change(&o)
+	}
+	n, err := NewNode(o)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	door := middleware.NewDoor(middleware.Config{})
+	mux := http.NewServeMux()
+	n.Routes(mux, door.Serve)
+	server := &http.Server{Handler: door.Wrap(mux), ReadHeaderTimeout: 5 * time.Second}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = server.Serve(listener) })
+	wg.Go(func() { _ = server.Serve(n.Returned()) })
+	wg.Go(func() {
+		if err := n.Run(ctx); err != nil {
+			g.t.Error(err)
+		}
+	})
+	s := &site{Node: n, rig: g, url: "http://" + listener.Addr().String()}
+	s.stop = sync.OnceFunc(func() {
+		cancel()
+		_ = server.Close()
+		wg.Wait()
+		stopStreams()
+	})
+	g.t.Cleanup(s.stop)
+	g.until("the node is ready", func() bool { return n.Ready() == nil })
+	return s
+}
+
+func (g *rig) until(what string, ok func() bool) {
+	g.t.Helper()
+	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			g.t.Fatalf("in 10 s not: %s", what)
+		}
+	}
+}
+
+func (g *rig) token(user string, types ...string) string {
+	g.t.Helper()
+	token, _, err := g.tokens.Mint(auth.Claims{Application: "shop", User: user, Types: types, Expires: time.Now().Add(time.Hour - time.Minute)})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return token
+}
+
+func (g *rig) send(s *Streams, user, title string) {
+	g.t.Helper()
+	if err := s.Append(g.t.Context(), []tidings.UserEntry{g.list.commit(user, title)}); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+// heard is what a page receives.
+type heard struct {
+	Cursor   string
+	Reset    bool
+	Messages []struct {
+		Number int64
+		Title  string
+		Gone   bool
+	}
+	HeartbeatMS int64 `json:"heartbeat_ms"`
+	Close       *Close
+}
+
+func (h heard) numbers() (n []int64) {
+	for _, m := range h.Messages {
+		n = append(n, m.Number)
+	}
+	return n
+}
+
+func (s *site) request(method, path, token, body string) *http.Request {
+	s.rig.t.Helper()
+	r, err := http.NewRequestWithContext(s.rig.t.Context(), method, s.url+path, strings.NewReader(body))
+	if err != nil {
+		s.rig.t.Fatal(err)
+	}
+	if body == "" {
+		r.Body, r.ContentLength = nil, 0
+	}
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	return r
+}
+
+// ask makes a request and returns its status and body.
+func (s *site) ask(method, path, token, body string) (int, string) {
+	s.rig.t.Helper()
+	status, answer, err := do(s.request(method, path, token, body))
+	if err != nil {
+		s.rig.t.Fatal(err)
+	}
+	return status, answer
+}
+
+func do(r *http.Request) (int, string, error) {
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return 0, "", err
+	}
+	defer response.Body.Close()
+	b, err := io.ReadAll(response.Body)
+	return response.StatusCode, string(b), err
+}
+
+func (s *site) poll(token, query string) heard {
+	s.rig.t.Helper()
+	status, body := s.ask("GET", "/comet/poll?client=c1&"+query, token, "")
+	if status != http.StatusOK {
+		s.rig.t.Fatalf("poll: %d %s", status, body)
+	}
+	var h heard
+	if err := json.Unmarshal([]byte(body), &h); err != nil {
+		s.rig.t.Fatal(err)
+	}
+	return h
+}
+
+// page is an open stream.
+type page struct {
+	t        testing.TB
+	response *http.Response
+	lines    *bufio.Reader
+	events   bool
+}
+
+func (s *site) open(path, token string) *page {
+	s.rig.t.Helper()
+	response, err := http.DefaultClient.Do(s.request("GET", path, token, ""))
+	if err != nil {
+		s.rig.t.Fatal(err)
+	}
+	s.rig.t.Cleanup(func() { _ = response.Body.Close() })
+	if response.StatusCode != http.StatusOK {
+		b, _ := io.ReadAll(response.Body)
+		s.rig.t.Fatalf("open %s: %d %s", path, response.StatusCode, b)
+	}
+	return &page{t: s.rig.t, response: response, lines: bufio.NewReader(response.Body), events: strings.Contains(path, "events")}
+}
+
+// next is the next frame; the error is io.EOF at the end.
+func (p *page) next() (heard, error) {
+	for {
+		line, err := p.lines.ReadString('\n')
+		if err != nil {
+			return heard{}, err
+		}
+		line = strings.TrimSuffix(line, "\n")
+		if p.events {
+			data, ok := strings.CutPrefix(line, "data: ")
+			if !ok {
+				continue
+			}
+			line = data
+		}
+		var h heard
+		if err := json.Unmarshal([]byte(line), &h); err != nil {
+			return heard{}, fmt.Errorf("%q: %w", line, err)
+		}
+		return h, nil
+	}
+}
+
+// frame is the next frame, heartbeats left out.
+func (p *page) frame() heard {
+	p.t.Helper()
+	for {
+		h, err := p.next()
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		if len(h.Messages) > 0 || h.Reset || h.Close != nil || h.HeartbeatMS > 0 {
+			return h
+		}
+	}
+}
+
+// numbers reads until it has so many.
+func (p *page) numbers(n int) []int64 {
+	p.t.Helper()
+	var got []int64
+	for len(got) < n {
+		got = append(got, p.frame().numbers()...)
+	}
+	return got
+}
+
+func consecutive(t testing.TB, got []int64, from int64) {
+	t.Helper()
+	for i, n := range got {
+		if n != from+int64(i) {
+			t.Fatalf("place %d holds %d, not %d: %v", i, n, from+int64(i), got)
+		}
+	}
+}
