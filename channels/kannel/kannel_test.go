@@ -21,7 +21,7 @@ import (
 var attempts atomic.Int64
 
 // sign gives what needs escaping most: Kannel replaces percent signs in report URLs.
-func sign(id tidings.ID) string { return "a+b/c=%d&" + id.String() }
+func sign(id tidings.ID) string { return "a+b/c=%d&é订" + id.String() }
 
 func call(body string) tidings.Call {
 	n := tidings.ID(attempts.Add(1))
