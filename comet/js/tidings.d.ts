@@ -1,0 +1,87 @@
+/** A line of the user's inbox. */
+export interface Message {
+  number: number;
+  id: string;
+  application?: string;
+  type?: string;
+  title?: string;
+  body?: string;
+  url?: string;
+  via?: string[];
+  at?: string;
+}
+
+/** The user may no longer see what stood at this number. */
+export interface Gone {
+  number: number;
+  gone: true;
+}
+
+/** Why the server ended a connection: codes of 3000 to 3499 come back by themselves, 3500 to 3999 stay away. */
+export interface Close {
+  code: number;
+  reason: string;
+  retry_ms?: number;
+}
+
+export interface Frame {
+  cursor: string;
+  messages?: (Message | Gone)[];
+  reset?: boolean;
+  heartbeat_ms?: number;
+  close?: Close;
+}
+
+export type Transport = "stream" | "events" | "poll";
+export type State = "stopped" | "connecting" | "connected" | "waiting";
+
+export interface Options {
+  /** Origin of the comet node; "" for this page's. */
+  url?: string;
+  /** Returns a user token; asked again when one has expired. */
+  token: () => string | Promise<string>;
+  transports?: Transport[];
+  /** Names this browser profile. */
+  client?: string;
+  /** Where to begin. */
+  cursor?: string;
+  storage?: Pick<Storage, "getItem" | "setItem"> | null;
+  /** Returns the number of unread messages. */
+  unread?: () => number | Promise<number>;
+  ackDelay?: number;
+  minBackoff?: number;
+  maxBackoff?: number;
+  silence?: number;
+  fetch?: typeof fetch;
+  EventSource?: typeof EventSource;
+}
+
+export interface Events {
+  message: Message;
+  gone: Gone;
+  reset: { cursor: string };
+  state: State;
+  unread: number;
+  close: Close;
+  error: Error;
+}
+
+export declare const defaults: Options;
+
+export declare class Lines {
+  constructor(take: (line: string) => void);
+  push(bytes: Uint8Array): void;
+}
+
+export declare class Tidings {
+  constructor(options: Options);
+  readonly client: string;
+  readonly cursor: string | null;
+  readonly state: State;
+  readonly unread: number;
+  on<E extends keyof Events>(event: E, handler: (detail: Events[E]) => void): () => void;
+  start(): void;
+  stop(): void;
+  setUnread(n: number): void;
+  receive(frame: Frame): void;
+}
