@@ -16,11 +16,13 @@ type Sender interface {
 }
 
 // BatchSender is a Sender that can hand over one content to many addresses in one call. All calls of a batch have the same
-// Content, ExpiresAt and CollapseKey. The answer holds for each of them.
+// Message, Content, ExpiresAt, CollapseKey and platform. The answer holds for each of them.
 type BatchSender interface {
 	Sender
 	// BatchSize is the most calls one batch may hold.
 	BatchSize() int
+	// Batches tells whether a call may be one of a batch at all; if not, it is made by itself.
+	Batches(c Call) bool
 	SendBatch(ctx context.Context, cs []Call) (Accepted, error)
 }
 

@@ -144,7 +144,6 @@ func (s *Sender) header(c tidings.Call, encoding string) http.Header {
 		"X-Kannel-Password": {s.config.Password},
 		"X-Kannel-To":       {c.Address.Value},
 		"X-Kannel-Coding":   {coding},
-		"X-Kannel-Charset":  {"UTF-8"},
 		"X-Kannel-Dlr-Mask": {allReports},
 		"X-Kannel-Dlr-Url":  {s.reportURL(c.Attempt)},
 		"User-Agent":        {"tidings"},
