@@ -43,8 +43,10 @@ type Options struct {
 	Sealer  Sealer
 	Monitor asynqmon.Options // RedisConnOpt alone is needed
 	Queues  Queues
-	Demo    *Demo // nil: no demo page
-	Now     func() time.Time
+	// Describe prints a task's payload: ids only.
+	Describe func(kind string, payload []byte) string
+	Demo     *Demo // nil: no demo page
+	Now      func() time.Time
 }
 
 // Console serves the pages.
@@ -60,8 +62,8 @@ type Console struct {
 func New(o Options) (*Console, error) {
 	c := &Console{Options: o, failures: failures{now: o.Now}}
 	o.Monitor.RootPath = dashboardRoot
-	o.Monitor.PayloadFormatter = asynqmon.PayloadFormatterFunc(showPayload)
-	o.Monitor.ResultFormatter = asynqmon.ResultFormatterFunc(showPayload)
+	o.Monitor.PayloadFormatter = asynqmon.PayloadFormatterFunc(o.Describe)
+	o.Monitor.ResultFormatter = asynqmon.ResultFormatterFunc(func(string, []byte) string { return "" }) // we write none
 	c.full = asynqmon.New(o.Monitor)
 	o.Monitor.ReadOnly = true
 	c.readOnly = asynqmon.New(o.Monitor)
@@ -79,16 +81,18 @@ func (c *Console) Close() error {
 	return err
 }
 
-// Routes puts the console's routes on mux, which the door wraps.
+// Routes puts the console's routes on mux, with the door around each.
 func (c *Console) Routes(mux *http.ServeMux) {
-	serve := func(pattern string, h middleware.Handler) { mux.Handle(pattern, sameOrigin(c.Door.Serve(h))) }
+	serve := func(pattern string, h middleware.Handler) {
+		mux.Handle(pattern, c.Door.Wrap(sameOrigin(c.Door.Serve(h))))
+	}
 	serve(dashboardRoot, c.dashboard)
 	serve(dashboardRoot+"/", c.dashboard)
 	serve("POST /login", c.login)
 	serve("POST /logout", c.logout)
 	serve("GET /v1/queues", c.listQueues)
-	serve("POST /v1/queues/{queue}/pause", c.actOnQueue(func(ctx context.Context, name string) error { return c.Queues.Pause(ctx, name) }))
-	serve("POST /v1/queues/{queue}/resume", c.actOnQueue(func(ctx context.Context, name string) error { return c.Queues.Resume(ctx, name) }))
+	serve("POST /v1/queues/{queue}/pause", c.onQueue(c.Queues.Pause))
+	serve("POST /v1/queues/{queue}/resume", c.onQueue(c.Queues.Resume))
 	serve("POST /v1/queues/{queue}/retry", c.retryQueue)
 	serve("GET /assets/{name}", c.asset)
 	if c.Demo != nil {

@@ -9,8 +9,6 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/hibiken/asynqmon"
-
 	"tidings"
 	"tidings/auth"
 )
@@ -81,26 +79,3 @@ func (b *buffered) Header() http.Header {
 }
 
 func (b *buffered) WriteHeader(int) {}
-
-// payloadShown is the most of a payload that the dashboard shows.
-const payloadShown = 512
-
-// showPayload prints a task's payload. Payloads hold ids alone; what is no printable ASCII is left out all the same, so
-// that no content can reach the page should one ever hold it.
-func showPayload(_ string, payload []byte) string {
-	var b strings.Builder
-	for i, c := range payload {
-		if i == payloadShown {
-			b.WriteString("…")
-			break
-		}
-		if c >= ' ' && c < 0x7f {
-			b.WriteByte(c)
-		} else {
-			b.WriteByte('.')
-		}
-	}
-	return b.String()
-}
-
-var _ http.Handler = (*asynqmon.HTTPHandler)(nil)

@@ -1,8 +1,6 @@
 package console
 
 import (
-	"context"
-	"encoding/json"
 	"net/http"
 
 	"tidings"
@@ -12,45 +10,44 @@ import (
 
 // Queue is how one queue of the conveyor stands.
 type Queue struct {
-	Name      string  `json:"name"`
-	Paused    bool    `json:"paused"`
-	Pending   int     `json:"pending"`
-	Active    int     `json:"active"`
-	Scheduled int     `json:"scheduled"`
-	Retry     int     `json:"retry"`
-	Archived  int     `json:"archived"`
-	Processed int     `json:"processed_today"`
-	Failed    int     `json:"failed_today"`
-	Latency   float64 `json:"latency_seconds"` // age of the oldest pending task
+	Queue     string `json:"queue"`
+	Paused    bool   `json:"paused"`
+	Pending   int    `json:"pending"`
+	Active    int    `json:"active"`
+	Retry     int    `json:"retry"`
+	Archived  int    `json:"archived"`   // given up by asynq; the sweep takes over
+	LatencyMS int64  `json:"latency_ms"` // age of the oldest pending task
+	Processed int    `json:"processed"`  // today
+	Failed    int    `json:"failed"`     // today
 }
 
 // Queues is the conveyor as an operator sees it. A queue that does not exist is a NotFound.
 type Queues interface {
-	List(ctx context.Context) ([]Queue, error)
-	Pause(ctx context.Context, name string) error
-	Resume(ctx context.Context, name string) error
-	// Retry puts what waits to be tried again, or was given up, to work now and tells how much that was.
-	Retry(ctx context.Context, name string) (int, error)
+	List() ([]Queue, error)
+	Pause(name string) error
+	Resume(name string) error
+	// Retry runs what waits to be tried again, or was given up, now and tells how much that was.
+	Retry(name string) (int, error)
 }
 
 func (c *Console) listQueues(w http.ResponseWriter, r *http.Request) error {
 	if _, err := c.principal(r); err != nil {
 		return err
 	}
-	queues, err := c.Queues.List(r.Context())
+	queues, err := c.Queues.List()
 	if err != nil {
 		return err
 	}
 	return answer(w, map[string]any{"data": queues})
 }
 
-// actOnQueue serves what an admin or operator does to a queue.
-func (c *Console) actOnQueue(act func(context.Context, string) error) middleware.Handler {
+// onQueue serves what an admin does to a queue.
+func (c *Console) onQueue(act func(name string) error) middleware.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		if err := c.mayAct(r); err != nil {
 			return err
 		}
-		if err := act(r.Context(), r.PathValue("queue")); err != nil {
+		if err := act(r.PathValue("queue")); err != nil {
 			return err
 		}
 		w.WriteHeader(http.StatusNoContent)
@@ -62,7 +59,7 @@ func (c *Console) retryQueue(w http.ResponseWriter, r *http.Request) error {
 	if err := c.mayAct(r); err != nil {
 		return err
 	}
-	n, err := c.Queues.Retry(r.Context(), r.PathValue("queue"))
+	n, err := c.Queues.Retry(r.PathValue("queue"))
 	if err != nil {
 		return err
 	}
@@ -72,13 +69,12 @@ func (c *Console) retryQueue(w http.ResponseWriter, r *http.Request) error {
 func (c *Console) mayAct(r *http.Request) error {
 	p, err := c.principal(r)
 	if err == nil && p.Role != auth.RoleAdmin {
-		return tidings.Errorf(tidings.Forbidden, "only an admin may do this")
+		return tidings.Errorf(tidings.Forbidden, "operators may look, and not change")
 	}
 	return err
 }
 
 func answer(w http.ResponseWriter, v any) error {
-	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	return json.NewEncoder(w).Encode(v)
+	return middleware.WriteJSON(w, http.StatusOK, v)
 }

@@ -24,7 +24,8 @@ type config struct {
 	BaiduURL, BaiduKey, BaiduSecret    string
 	BaiduDeviceType                    string
 	LogLevel, LogFormat                string
-	URL, Token, Key                    string
+	URL, CometURL, Token, Key          string
+	Demo                               string
 }
 
 // setting is one thing that can be set: --name, TIDINGS_NAME or name in tidings.yaml.
@@ -38,7 +39,9 @@ type setting struct {
 }
 
 // env is the setting's name in the environment.
-func (s setting) env() string { return "TIDINGS_" + strings.ToUpper(strings.ReplaceAll(s.name, "-", "_")) }
+func (s setting) env() string {
+	return "TIDINGS_" + strings.ToUpper(strings.ReplaceAll(s.name, "-", "_"))
+}
 
 // key is the setting's name in tidings.yaml.
 func (s setting) key() string { return strings.ReplaceAll(s.name, "-", "_") }
@@ -70,11 +73,13 @@ var settings = []setting{
 		reason: "lets the first admin in; 'up' makes one and keeps it in the data directory; api has none unless set, so that no door is open by default"},
 	{name: "public-url", group: forWorkers, fallback: "http://127.0.0.1:8080", field: func(c *config) *string { return &c.PublicURL },
 		reason: "where providers reach this system with delivery reports; right when the gateway runs on the same machine"},
+	{name: "demo", group: forDoors, fallback: "", field: func(c *config) *string { return &c.Demo },
+		reason: "true serves the page /demo, on which anyone who reaches it is one of the demo's users; never where real users are"},
 	{name: "lanes", group: forWorkers, fallback: "critical,normal,bulk", field: func(c *config) *string { return &c.Lanes },
 		reason: "which lanes a worker serves; all, so that one worker is enough; give critical a worker of its own when bulk is heavy"},
 	{name: "channels", group: forWorkers, fallback: "", field: func(c *config) *string { return &c.Channels },
 		reason: "which channels a worker delivers on; empty is every channel that is configured: web always, sms with a Kannel user, app with a Baidu key"},
-	{name: "concurrency", group: forWorkers, fallback: "8", field: func(c *config) *string { return &c.Concurrency },
+	{name: "concurrency", group: forWorkers, fallback: "4", field: func(c *config) *string { return &c.Concurrency },
 		reason: "tasks at a time on one queue; a task is a segment of up to 500 items, so that few are enough to fill a machine"},
 	{name: "node", group: forWorkers, fallback: "", field: func(c *config) *string { return &c.Node },
 		reason: "name of this comet node in leases and bells; empty is the host's name and the process id, which no other process shares"},
@@ -100,6 +105,8 @@ var settings = []setting{
 		reason: "text for people, json for collectors"},
 	{name: "url", group: forClients, fallback: "http://127.0.0.1:8080", field: func(c *config) *string { return &c.URL },
 		reason: "the API that client commands talk to: where 'tidings up' listens"},
+	{name: "comet-url", group: forClients, fallback: "", field: func(c *config) *string { return &c.CometURL },
+		reason: "where pages and 'tidings tail' reach comet; empty is the same place as the API, as with 'up' or behind one proxy"},
 	{name: "token", group: forClients, fallback: "", field: func(c *config) *string { return &c.Token }, secret: true,
 		reason: "a user token, for what a merchant's user may do: tail, history"},
 	{name: "key", group: forClients, fallback: "", field: func(c *config) *string { return &c.Key }, secret: true,
@@ -119,6 +126,9 @@ func withSettings(c *cobra.Command, groups ...string) *cobra.Command {
 		if slices.Contains(groups, s.group) {
 			usage, _, _ := strings.Cut(s.reason, ";")
 			c.Flags().String(s.name, "", usage+" ["+s.env()+"]")
+			if s.name == "demo" {
+				c.Flags().Lookup(s.name).NoOptDefVal = "true"
+			}
 		}
 	}
 	return c

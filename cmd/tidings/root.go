@@ -42,7 +42,7 @@ func newRoot(d *deps) *cobra.Command {
 	add("client", newSend(d), newTail(d), newMessage(d), newHistory(d), newToken(d))
 	add("admin", newApp(d), newType(d), newTemplate(d), newKey(d), newMerchant(d), newStore(d), newUser(d), newImport(d), newQueue(d))
 	add("stores", newMigrate(d), newAudit(d), newDoctor(d), newConfig(d))
-	root.AddCommand(newSimulate(d))
+	root.AddCommand(newSeed(d), newSimulate(d))
 	checkArgs(root)
 	return root
 }

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/hibiken/asynqmon"
+	"github.com/spf13/cobra"
+
+	"tidings"
+	"tidings/api"
+	"tidings/auth"
+	"tidings/channels/kannel"
+	"tidings/console"
+	"tidings/platform"
+	"tidings/tasks"
+	"tidings/templates"
+)
+
+// apiInFlight is how many requests the API works on at once. More would only wait for the same group commits.
+const apiInFlight = 2048
+
+func newAPI(d *deps) *cobra.Command {
+	c := &cobra.Command{
+		Use: "api", Short: "Serve /v1, the console and the receipts of providers", Args: noArgument,
+		RunE: func(c *cobra.Command, _ []string) error {
+			p, err := newProcess(c, d)
+			if err != nil {
+				return err
+			}
+			return p.run(c.Context(), p.startAPI)
+		},
+	}
+	return withSettings(c, forStores, forDoors, forLogs)
+}
+
+func (p *process) startAPI(ctx context.Context) error {
+	if err := p.sharedStores(ctx, "api"); err != nil {
+		return err
+	}
+	if err := p.serveAdmin("127.0.0.1:9080"); err != nil {
+		return err
+	}
+	l, err := p.listen(or(p.cfg.Listen, ":8080"))
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	if err := p.apiRoutes(mux, browserURL(l.Addr())); err != nil {
+		return err
+	}
+	p.serve("api", mux, l)
+	p.log.Info("api open", "address", l.Addr().String())
+	return nil
+}
+
+// apiRoutes puts the API and the console on mux. self is where they are reached from this machine.
+func (p *process) apiRoutes(mux *http.ServeMux, self string) error {
+	door := p.newDoor("api", apiInFlight)
+	a := api.New(api.Config{
+		Store: p.db, Auth: p.auth, Tokens: p.tokens, Door: door, Now: time.Now, Ready: p.ready,
+		Platform: platform.New(platform.Config{Store: p.db, Check: templates.Check, NewKey: auth.NewKey, Now: time.Now}),
+		Receipts: map[string]api.ReceiptParser{"kannel": kannel.ParseReceipt},
+		VerifyReceipt: func(attempt tidings.ID, signature string) bool {
+			return auth.VerifyReceipt(p.master, attempt, signature)
+		},
+	})
+	mux.Handle("/", a.Handler())
+	demo, err := p.demoPage(self)
+	if err != nil {
+		return err
+	}
+	c, err := console.New(console.Options{
+		Door: door, Auth: p.auth, Sealer: auth.NewSealer(p.master), Now: time.Now, Demo: demo,
+		Monitor:  asynqmon.Options{RedisConnOpt: redisConnection{p.options}},
+		Queues:   queues{tasks.NewQueues(p.redis)},
+		Describe: tasks.Describe,
+	})
+	if err != nil {
+		return err
+	}
+	p.onStop("console", func(context.Context) error { return c.Close() })
+	c.Routes(mux)
+	return nil
+}
+
+// queues gives the console the queues in its own words.
+type queues struct{ *tasks.Queues }
+
+// List returns every queue.
+func (q queues) List() ([]console.Queue, error) {
+	found, err := q.Queues.List()
+	list := make([]console.Queue, len(found))
+	for i, s := range found {
+		list[i] = console.Queue(s)
+	}
+	return list, err
+}

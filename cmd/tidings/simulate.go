@@ -1,0 +1,33 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"tidings/internal/sim/baidu"
+	"tidings/internal/sim/gateway"
+	"tidings/internal/sim/operator"
+)
+
+// newSimulate runs one of the simulators of the outside world, for the demo and the tests.
+func newSimulate(d *deps) *cobra.Command {
+	return &cobra.Command{
+		Use: "simulate NAME", Short: "Run a simulator: gateway (SMS), baidu (push) or operator (behind Kannel)", Hidden: true,
+		DisableFlagParsing: true, // the simulators have flags of their own
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return &usageError{c.CommandPath(), fmt.Errorf("NAME is missing")}
+			}
+			switch args[0] {
+			case "gateway":
+				return gateway.Run(c.Context(), args[1:], d.out)
+			case "baidu":
+				return baidu.Run(c.Context(), args[1:], d.out)
+			case "operator":
+				return operator.Run(c.Context(), args[1:], d.out)
+			}
+			return &usageError{c.CommandPath(), fmt.Errorf("no simulator %q", args[0])}
+		},
+	}
+}

@@ -1,0 +1,226 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+	"github.com/spf13/cobra"
+
+	"tidings"
+	"tidings/auth"
+	"tidings/channels/baidu"
+	"tidings/channels/kannel"
+	"tidings/handlers"
+	"tidings/tasks"
+)
+
+func newWorker(d *deps) *cobra.Command {
+	c := &cobra.Command{
+		Use: "worker", Short: "Carry messages through the four stages", Args: noArgument,
+		RunE: func(c *cobra.Command, _ []string) error {
+			p, err := newProcess(c, d)
+			if err != nil {
+				return err
+			}
+			return p.run(c.Context(), func(ctx context.Context) error {
+				if err := p.sharedStores(ctx, "worker"); err != nil {
+					return err
+				}
+				if err := p.serveAdmin("127.0.0.1:9082"); err != nil {
+					return err
+				}
+				return p.startWorkers(p.cfg.PublicURL)
+			})
+		},
+	}
+	return withSettings(c, forStores, forDoors, forWorkers, forLogs)
+}
+
+// startWorkers serves the queues of the lanes and channels that the settings name. Providers call public with receipts.
+func (p *process) startWorkers(public string) error {
+	lanes, err := readLanes(p.cfg.Lanes)
+	if err != nil {
+		return err
+	}
+	deliver, err := p.deliverStages(public)
+	if err != nil {
+		return err
+	}
+	work := tasks.Work{
+		Lanes: lanes,
+		Stages: map[tidings.StageName]tasks.Stage{ // the road, in its order
+			tidings.Acquire: handlers.Acquire(p.db, time.Now),
+			tidings.Render:  handlers.Render(p.db, time.Now),
+			tidings.Route:   handlers.Route(p.db),
+		},
+		Deliver: deliver,
+	}
+	if work.Concurrency, err = concurrency(p.cfg.Concurrency, deliver); err != nil {
+		return err
+	}
+	dequeuer := redis.NewUniversalClient(p.options) // the doorbell hooks into it
+	p.onStop("dequeuer", func(context.Context) error { return dequeuer.Close() })
+	p.background("doorbell", forever(func(ctx context.Context) { p.bell.Listen(ctx, p.redis) }))
+	workers, err := tasks.Start(dequeuer, work, p.bell, p.relay, p.taskMet, p.log)
+	if err != nil {
+		return err
+	}
+	p.onStop("workers", func(ctx context.Context) error { workers.Stop(ctx); return nil })
+	p.background("housekeeping", forever(p.keepHouse))
+	p.log.Info("worker serves", "lanes", p.cfg.Lanes, "channels", strings.Join(channelNames(deliver), ","))
+	return nil
+}
+
+// deliverStages makes the deliver stage of each channel that is asked for and configured.
+func (p *process) deliverStages(public string) (map[tidings.Channel]tasks.Stage, error) {
+	configured := map[tidings.Channel]func() (tasks.Stage, error){
+		tidings.Web: func() (tasks.Stage, error) { return handlers.DeliverWeb(p.db, p.streams), nil },
+	}
+	if p.cfg.KannelUser != "" {
+		configured[tidings.SMS] = func() (tasks.Stage, error) { return p.provider(p.kannel(public)) }
+	}
+	if p.cfg.BaiduKey != "" {
+		configured[tidings.App] = func() (tasks.Stage, error) { return p.provider(p.baidu()) }
+	}
+	asked, err := readChannels(p.cfg.Channels)
+	if err != nil {
+		return nil, err
+	}
+	stages := map[tidings.Channel]tasks.Stage{}
+	for _, c := range tidings.Channels {
+		open, ok := configured[c]
+		switch {
+		case !ok && slices.Contains(asked, c):
+			return nil, fmt.Errorf("channel %s is asked for and not configured: set %s", c,
+				map[tidings.Channel]string{tidings.SMS: "TIDINGS_KANNEL_USER", tidings.App: "TIDINGS_BAIDU_KEY and TIDINGS_BAIDU_SECRET"}[c])
+		case ok && (len(asked) == 0 || slices.Contains(asked, c)):
+			if stages[c], err = open(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return stages, nil
+}
+
+func (p *process) provider(s tidings.Sender, err error) (tasks.Stage, error) {
+	if err != nil {
+		return nil, err
+	}
+	return handlers.Deliver(p.db, s, p.log), nil
+}
+
+func (p *process) kannel(public string) (tidings.Sender, error) {
+	return kannel.New(kannel.Config{URL: p.cfg.KannelURL, User: p.cfg.KannelUser, Password: p.cfg.KannelPassword, From: p.cfg.KannelFrom,
+		PublicURL: public, Sign: func(attempt tidings.ID) string { return auth.SignReceipt(p.master, attempt) }})
+}
+
+func (p *process) baidu() (tidings.Sender, error) {
+	platform, err := baidu.ParsePlatform(p.cfg.BaiduDeviceType)
+	if err != nil {
+		return nil, err
+	}
+	return baidu.New(baidu.Config{URL: p.cfg.BaiduURL, Key: p.cfg.BaiduKey, Secret: p.cfg.BaiduSecret, Platform: platform})
+}
+
+func readLanes(text string) (lanes []tidings.Lane, err error) {
+	for name := range strings.FieldsFuncSeq(text, isComma) {
+		l := tidings.Lane(name)
+		if !l.Valid() {
+			return nil, fmt.Errorf("TIDINGS_LANES: %q is none of critical, normal, bulk", name)
+		}
+		lanes = append(lanes, l)
+	}
+	if len(lanes) == 0 {
+		return nil, fmt.Errorf("TIDINGS_LANES names no lane")
+	}
+	return lanes, nil
+}
+
+func readChannels(text string) (channels []tidings.Channel, err error) {
+	for name := range strings.FieldsFuncSeq(text, isComma) {
+		c := tidings.Channel(name)
+		if !c.Valid() {
+			return nil, fmt.Errorf("TIDINGS_CHANNELS: %q is none of web, app, sms", name)
+		}
+		channels = append(channels, c)
+	}
+	return channels, nil
+}
+
+func isComma(r rune) bool { return r == ',' || r == ' ' }
+
+func channelNames(stages map[tidings.Channel]tasks.Stage) (names []string) {
+	for _, c := range tidings.Channels {
+		if _, ok := stages[c]; ok {
+			names = append(names, string(c))
+		}
+	}
+	return names
+}
+
+// concurrency is the setting, for each kind of task.
+func concurrency(text string, deliver map[tidings.Channel]tasks.Stage) (map[string]int, error) {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > 256 {
+		return nil, fmt.Errorf("TIDINGS_CONCURRENCY: %q is no number from 1 to 256", text)
+	}
+	by := map[string]int{}
+	for _, s := range tidings.Stages {
+		by[string(s)] = n
+	}
+	for c := range deliver {
+		by[string(tidings.Deliver)+"-"+string(c)] = n
+	}
+	return by, nil
+}
+
+// How often a worker looks after what nobody waits for.
+const (
+	backlogEvery = 15 * time.Second
+	balanceEvery = 5 * time.Minute // it reads whole tables
+	keysKept     = 25 * time.Hour  // the promise is 24 h
+)
+
+// keepHouse measures what is left to do and whether the balance holds, and forgets old idempotency keys, until ctx ends.
+func (p *process) keepHouse(ctx context.Context) {
+	open := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "tidings_segments_open", Help: "Segments not finished, in SQL, by lane."}, []string{"lane"})
+	faults := prometheus.NewGauge(prometheus.GaugeOpts{Name: "tidings_balance_faults", Help: "Rows that the balance misses or has too many; must be 0."})
+	overdue := prometheus.NewGauge(prometheus.GaugeOpts{Name: "tidings_balance_overdue", Help: "Open segments and due deliveries past their time by more than a minute."})
+	p.registry.MustRegister(open, faults, overdue)
+	backlog, balance := time.NewTicker(backlogEvery), time.NewTicker(balanceEvery)
+	defer backlog.Stop()
+	defer balance.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-backlog.C:
+			n, err := p.db.OpenSegments(ctx)
+			for _, l := range tidings.Lanes {
+				open.WithLabelValues(string(l)).Set(float64(n[l]))
+			}
+			p.warn(ctx, "count open segments", err)
+		case <-balance.C:
+			b, err := p.db.Balance(ctx, time.Minute)
+			if err == nil {
+				faults.Set(float64(len(b.Faults)))
+				overdue.Set(float64(b.Overdue))
+			}
+			p.warn(ctx, "check the balance", err)
+			_, err = p.db.ForgetKeys(ctx, keysKept)
+			p.warn(ctx, "forget old idempotency keys", err)
+		}
+	}
+}
+
+func (p *process) warn(ctx context.Context, what string, err error) {
+	if err != nil && ctx.Err() == nil {
+		p.log.Warn("could not "+what+"; trying again later", "err", err)
+	}
+}
