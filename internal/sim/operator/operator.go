@@ -121,7 +121,7 @@ func (o *Operator) take(w http.ResponseWriter, r *http.Request) {
 	}
 	id := o.accept(p)
 	if fault.Kind != "no_report" {
-		o.reportLater(id, fault)
+		o.reportLater(id, p, fault)
 	}
 	if fault.Kind == "reset_after_accept" {
 		panic(http.ErrAbortHandler)
@@ -171,9 +171,15 @@ func (o *Operator) accept(p part) (id string) {
 	return id
 }
 
+// How often and how far apart a report is repeated that Kannel does not take.
+const (
+	reportTries = 10
+	reportPause = 200 * time.Millisecond
+)
+
 // reportLater tells Kannel after a while what became of the part. Kannel follows the first part of an SMS alone, and
-// answers 404 for the others.
-func (o *Operator) reportLater(id string, f Fault) {
+// answers 404 for the others. It answers so, too, when the report overtakes our answer to its call: that one is repeated.
+func (o *Operator) reportLater(id string, p part, f Fault) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	base := o.config.ReportURL
@@ -185,10 +191,13 @@ func (o *Operator) reportLater(id string, f Fault) {
 		mask = 2
 	}
 	o.work.Go(func() {
-		if !o.pause(o.ctx, o.config.ReportAfter) {
-			return
+		status := 0
+		for try, pause := 0, o.config.ReportAfter; try < reportTries && status != http.StatusOK; try, pause = try+1, reportPause {
+			if try > 0 && p.n > 1 || !o.pause(o.ctx, pause) {
+				break
+			}
+			status = o.report(base, id, mask)
 		}
-		status := o.report(base, id, mask)
 		o.mu.Lock()
 		o.reports = append(o.reports, Report{ID: id, Mask: mask, Status: status})
 		o.mu.Unlock()

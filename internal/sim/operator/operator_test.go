@@ -173,3 +173,27 @@ func TestItRunsAsAProgramUntilItIsStopped(t *testing.T) {
 		t.Error("an unknown flag was taken")
 	}
 }
+
+func TestAReportThatOvertookItsMessageIsRepeated(t *testing.T) {
+	calls := make(chan int, 10)
+	n := 0
+	kannel := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if n++; n == 1 {
+			w.WriteHeader(http.StatusNotFound)
+		}
+		calls <- n
+	}))
+	t.Cleanup(kannel.Close)
+	b := newBench(t, Config{ReportURL: kannel.URL + "/sms?username=u&password=p"})
+	b.take(t, "x", "0", "")
+	for want := 1; want <= 2; want++ {
+		select {
+		case got := <-calls:
+			if got != want {
+				t.Errorf("call %d, want %d", got, want)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("no report")
+		}
+	}
+}
