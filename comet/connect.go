@@ -144,7 +144,7 @@ func (n *Node) catchUp(ctx context.Context, c *conn, at start) (frame, error) {
 	sh.mu.Lock()
 	trusted := sh.changed[user] == 0
 	sh.mu.Unlock()
-	items, last, err := n.read(ctx, user, at.next, trusted)
+	items, last, err := n.read(ctx, user, at.next, fillNumbers, trusted)
 	if err != nil {
 		return frame{}, err
 	}

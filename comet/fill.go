@@ -13,7 +13,7 @@ import (
 // How numbers that no bell brought are read.
 const (
 	fillers     = 8   // at once, so that a storm leaves SQL room for others
-	fillNumbers = 100 // in one read
+	fillNumbers = 100 // in one read, at most
 	readTimeout = 10 * time.Second
 	fillAgain   = 500 * time.Millisecond // after a read that failed
 )
@@ -50,21 +50,31 @@ func (n *Node) fillGroup(ctx context.Context, g *group) error {
 	sh := g.shard
 	for {
 		sh.mu.Lock()
-		from, head := g.lags(), g.head
+		from, head, page := g.lags(), g.head, g.nextPage()
 		trusted := sh.changed[g.user] == 0
 		g.filling = from > 0
 		sh.mu.Unlock()
 		if from == 0 {
 			return nil
 		}
-		items, last, err := n.read(ctx, g.user, from, trusted)
+		items, last, err := n.read(ctx, g.user, from, page, trusted)
 		if err != nil {
 			return err
 		}
 		sh.mu.Lock()
+		g.page = len(items)
 		n.arrived(g, from, head, last, items)
 		sh.mu.Unlock()
 	}
+}
+
+// nextPage is how many numbers to read: of large entries, of which a connection takes few at once, no more than these.
+// Under the shard's lock.
+func (g *group) nextPage() int {
+	if g.page == 0 {
+		return fillNumbers
+	}
+	return min(2*g.page, fillNumbers)
 }
 
 // arrived delivers what was read from a number on. What is not there can not be had: retention took it, or the list is
@@ -84,17 +94,17 @@ func (n *Node) arrived(g *group, from, heard, last int64, items []item) {
 }
 
 // read reads some numbers from one on: of the cache if it may be trusted and has them, else of SQL with the last number.
-func (n *Node) read(ctx context.Context, user string, from int64, trusted bool) (items []item, last int64, err error) {
+func (n *Node) read(ctx context.Context, user string, from int64, page int, trusted bool) (items []item, last int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	if trusted {
-		items, err = n.Streams.cached(ctx, user, from, fillNumbers)
+		items, err = n.Streams.cached(ctx, user, from, page)
 		if err == nil && len(items) > 0 {
 			n.metrics.filled.WithLabelValues("stream").Add(float64(len(items)))
 			return n.bounded(items), 0, nil
 		}
 	}
-	entries, gone, last, err := n.History.Tail(ctx, user, from-1, fillNumbers)
+	entries, gone, last, err := n.History.Tail(ctx, user, from-1, page)
 	if err != nil {
 		return nil, 0, fmt.Errorf("read the inbox of a connected user: %w", err)
 	}

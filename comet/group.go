@@ -25,6 +25,7 @@ type group struct {
 	shard   *shard
 	conns   []*conn
 	head    int64 // the highest number heard of
+	page    int   // how many numbers the last read brought; 0: none was made
 	filling bool  // a filler has it or will have it
 }
 

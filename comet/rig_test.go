@@ -136,13 +136,13 @@ var secret = []byte("a secret of the tests, 32 bytes or more")
 
 // rig is nodes over one Redis and one list.
 type rig struct {
-	t      *testing.T
+	t      testing.TB
 	redis  *redis.Client
 	list   *list
 	tokens *auth.Tokens
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t testing.TB) *rig {
 	return &rig{t: t, redis: redistest.Start(t).Client, list: newList(), tokens: auth.NewTokens(secret)}
 }
 
