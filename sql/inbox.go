@@ -18,6 +18,7 @@ type itemRow struct {
 	SeenAt      int64 `db:"seen_at"`
 	ReadAt      int64 `db:"read_at"`
 	ArchivedAt  int64 `db:"archived_at"`
+	Size        int
 }
 
 func (r itemRow) item() tidings.InboxItem {
@@ -106,13 +107,16 @@ func (db *DB) DimensionHistory(ctx context.Context, dimension string, q tidings.
 	}
 	rows, more = cut(p, rows)
 	items = make([]tidings.HistoryItem, len(rows))
+	reached := 0
 	for i, r := range rows {
+		reached += r.Size
 		items[i] = tidings.HistoryItem{ID: tidings.ID(r.Message), Application: r.Application, Type: r.Type, At: timeOf(r.AcceptedAt)}
 	}
-	return items, more, db.fillHistory(ctx, dimension, items)
+	return items, more, db.fillHistory(ctx, dimension, items, reached)
 }
 
-func (db *DB) fillHistory(ctx context.Context, dimension string, items []tidings.HistoryItem) error {
+// fillHistory adds content and readers. reached is how many notifications the messages have in all.
+func (db *DB) fillHistory(ctx context.Context, dimension string, items []tidings.HistoryItem, reached int) error {
 	if len(items) == 0 {
 		return nil
 	}
@@ -121,18 +125,14 @@ func (db *DB) fillHistory(ctx context.Context, dimension string, items []tidings
 	for i, id := range ids {
 		at[id] = &items[i]
 	}
-	var users []struct {
-		Message int64  `db:"message_id"`
-		User    string `db:"user_id"`
-		ReadAt  int64  `db:"read_at"`
-	}
-	if err := db.Select(ctx, &users, "history-users", columns(ids), dimension, merchantOf(dimension)); err != nil {
+	readers, err := db.readers(ctx, dimension, ids, reached)
+	if err != nil {
 		return err
 	}
-	for _, u := range users {
-		at[u.Message].Users++
-		if u.ReadAt > 0 {
-			at[u.Message].Read++
+	for _, r := range readers {
+		at[r.Message].Users++
+		if r.ReadAt > 0 {
+			at[r.Message].Read++
 		}
 	}
 	var contents []contentRow
@@ -148,6 +148,25 @@ func (db *DB) fillHistory(ctx context.Context, dimension string, items []tidings
 		}
 	}
 	return nil
+}
+
+// readerRow is a member of a dimension whom a message reached.
+type readerRow struct {
+	Message int64  `db:"message_id"`
+	User    string `db:"user_id"`
+	ReadAt  int64  `db:"read_at"`
+}
+
+func (db *DB) readers(ctx context.Context, dimension string, messages []int64, reached int) (rows []readerRow, err error) {
+	var members int
+	if err := db.Get(ctx, &members, "count-members", dimension, merchantOf(dimension)); err != nil {
+		return nil, err
+	}
+	query := "history-users-by-member"
+	if reached < members*len(messages) {
+		query = "history-users-by-message"
+	}
+	return rows, db.Select(ctx, &rows, query, columns(messages), dimension, merchantOf(dimension))
 }
 
 type contentRow struct {

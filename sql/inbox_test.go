@@ -93,8 +93,9 @@ func TestWhoLeavesAStoreNoLongerSeesWhatReachedHimThere(t *testing.T) {
 		}
 		must(t, db.PutUsers(ctx, []tidings.User{{ID: "both"}}))
 		wantIDs(t, "without any membership", inbox(t, db, "both", tidings.InboxQuery{}), own)
-		// A dimension is matched whole: acme-1 is not acme_1, and acme is not acme-1's.
-		must(t, db.PutUsers(ctx, []tidings.User{{ID: "both", Memberships: []tidings.Membership{{Store: "acme-1", Role: "r"}}}}))
+		// A dimension is matched whole: acme-1 is not acme_1, and m:acm is a part of m:acme.
+		must(t, db.PutMerchants(ctx, []tidings.Merchant{{ID: "acm"}}))
+		must(t, db.PutUsers(ctx, []tidings.User{{ID: "both", Memberships: []tidings.Membership{{Store: "acme-1", Role: "r"}, {Merchant: "acm", Role: "r"}}}}))
 		wantIDs(t, "in another store", inbox(t, db, "both", tidings.InboxQuery{}), own)
 	})
 }

@@ -20,4 +20,5 @@ SELECT 'message ' || message_id || ' ' || user_id || ' ' || channel FROM deliver
 UNION ALL
 SELECT 'message ' || d.message_id || ' ' || d.user_id || ' ' || d.channel FROM deliveries d
 WHERE d.state IN ('held', 'queued', 'sending') AND d.due_at IS NULL AND d.changed_at < now_us() - $1
-    AND NOT EXISTS (SELECT 1 FROM segments WHERE finished_at IS NULL)
+    AND NOT EXISTS (SELECT 1 FROM segments s
+        WHERE s.finished_at IS NULL AND s.stage = 'deliver' AND s.application = d.application AND s.channel = d.channel)

@@ -10,7 +10,7 @@ SELECT value FROM counters WHERE name = 'generation'
 UPDATE counters SET value = value + 1 WHERE name = 'generation' AND value = $1
 
 -- name: heads
-SELECT i.user_id, i.head, i.acked FROM rows(user_id text) JOIN inboxes i ON i.user_id = rows.user_id
+SELECT i.user_id, i.head, i.acked FROM rows(user_id text) CROSS JOIN inboxes i WHERE i.user_id = rows.user_id
 
 -- name: tail
 -- One row at least, of the head alone if nothing follows: head and entries are of one moment.
@@ -34,9 +34,8 @@ SELECT user_id, head, acked FROM inboxes WHERE user_id IN (SELECT user_id FROM r
 
 -- name: acknowledge-deliveries
 UPDATE deliveries SET state = 'delivered', changed_at = now_us()
-FROM rows(user_id text, low bigint, high bigint)
-    JOIN inbox x ON x.user_id = rows.user_id AND x.number > rows.low AND x.number <= rows.high
-WHERE deliveries.message_id = x.message_id AND deliveries.user_id = x.user_id AND deliveries.channel = 'web'
+FROM rows(user_id text, low bigint, high bigint) CROSS JOIN inbox x
+WHERE x.user_id = rows.user_id AND x.number > rows.low AND x.number <= rows.high AND deliveries.message_id = x.message_id AND deliveries.user_id = x.user_id AND deliveries.channel = 'web'
     AND deliveries.state = 'sent'
 
 -- name: acknowledge

@@ -22,8 +22,9 @@ ORDER BY v.message_id LIMIT $7
 -- Every channel's content of a user's notifications; the reader picks.
 SELECT d.message_id, d.channel, d.number, coalesce(c.title, '') AS title, coalesce(c.body, '') AS body, coalesce(c.url, '') AS url,
     CASE WHEN c.reason = '' THEN 1 ELSE 0 END AS made
-FROM rows(message_id bigint) JOIN deliveries d ON d.message_id = rows.message_id AND d.user_id = $1
+FROM rows(message_id bigint) CROSS JOIN deliveries d
 LEFT JOIN contents c ON c.message_id = d.message_id AND c.channel = d.channel AND c.locale = d.locale
+WHERE d.message_id = rows.message_id AND d.user_id = $1
 
 -- name: unread
 SELECT count(*) FROM visible v
@@ -50,7 +51,7 @@ WHERE user_id = $1 AND message_id IN (
 
 -- name: history-older
 -- A merchant's history is that of its own members and of its stores: $2 is the merchant's id, '' for a store.
-SELECT m.id AS message_id, m.application, m.type, m.accepted_at FROM messages m
+SELECT m.id AS message_id, m.application, m.type, m.accepted_at, m.size FROM messages m
 WHERE m.id IN (
     SELECT x.message_id FROM dimensions x
     WHERE (x.dimension = $1 OR x.dimension IN (SELECT 's:' || s.id FROM stores s WHERE s.merchant_id = $2)) AND x.message_id < $3)
@@ -59,7 +60,7 @@ WHERE m.id IN (
 ORDER BY m.id DESC LIMIT $4
 
 -- name: history-newer
-SELECT m.id AS message_id, m.application, m.type, m.accepted_at FROM messages m
+SELECT m.id AS message_id, m.application, m.type, m.accepted_at, m.size FROM messages m
 WHERE m.id IN (
     SELECT x.message_id FROM dimensions x
     WHERE (x.dimension = $1 OR x.dimension IN (SELECT 's:' || s.id FROM stores s WHERE s.merchant_id = $2)) AND x.message_id > $3)
@@ -67,16 +68,26 @@ WHERE m.id IN (
     AND (m.canceled_at = 0 OR EXISTS (SELECT 1 FROM deliveries d WHERE d.message_id = m.id AND d.reason <> 'canceled'))
 ORDER BY m.id LIMIT $4
 
--- name: history-users
--- The members of the dimension whom each message reached through it, one row each.
-SELECT DISTINCT n.message_id, n.user_id, n.read_at FROM rows(message_id bigint)
-JOIN memberships ms ON ms.dimension = $1 OR ms.merchant_id = $2
-JOIN notifications n ON n.message_id = rows.message_id AND n.user_id = ms.user_id
-WHERE instr(n.via, ',' || ms.dimension || ',') > 0
+-- name: count-members
+SELECT count(*) FROM memberships ms WHERE ms.dimension = $1 OR ms.merchant_id = $2
+
+-- name: history-users-by-member
+-- The members of the dimension whom each message reached through it, one row each. Two ways to the same answer: this one
+-- looks for each member's notification, which is right for few members; CROSS JOIN keeps that order.
+SELECT DISTINCT n.message_id, n.user_id, n.read_at
+FROM rows(message_id bigint) CROSS JOIN memberships ms CROSS JOIN notifications n
+WHERE (ms.dimension = $1 OR ms.merchant_id = $2) AND n.message_id = rows.message_id AND n.user_id = ms.user_id
+    AND instr(n.via, ',' || ms.dimension || ',') > 0
+
+-- name: history-users-by-message
+-- The other way: for each notification, whether its user is a member. Right for messages to few.
+SELECT n.message_id, n.user_id, n.read_at FROM rows(message_id bigint) CROSS JOIN notifications n
+WHERE n.message_id = rows.message_id AND EXISTS (SELECT 1 FROM memberships ms
+    WHERE ms.user_id = n.user_id AND (ms.dimension = $1 OR ms.merchant_id = $2) AND instr(n.via, ',' || ms.dimension || ',') > 0)
 
 -- name: history-contents
 SELECT c.message_id, c.channel, c.locale, c.title, c.body, c.url
-FROM rows(message_id bigint) JOIN contents c ON c.message_id = rows.message_id WHERE c.reason = ''
+FROM rows(message_id bigint) CROSS JOIN contents c WHERE c.message_id = rows.message_id AND c.reason = ''
 ORDER BY c.message_id, c.channel, c.locale
 
 -- name: mark-dimension
@@ -84,7 +95,7 @@ UPDATE notifications SET
     seen_at = CASE WHEN seen_at = 0 THEN now_us() ELSE seen_at END,
     read_at = CASE WHEN $3 = 'read' AND read_at = 0 THEN now_us() ELSE read_at END,
     archived_at = CASE WHEN $3 = 'archive' AND archived_at = 0 THEN now_us() ELSE archived_at END
-FROM rows(message_id bigint) JOIN memberships ms ON ms.dimension = $1 OR ms.merchant_id = $2
-WHERE notifications.message_id = rows.message_id AND notifications.user_id = ms.user_id
+FROM rows(message_id bigint) CROSS JOIN memberships ms
+WHERE (ms.dimension = $1 OR ms.merchant_id = $2) AND notifications.message_id = rows.message_id AND notifications.user_id = ms.user_id
     AND instr(notifications.via, ',' || ms.dimension || ',') > 0
     AND ($3 = 'seen' AND seen_at = 0 OR $3 = 'read' AND read_at = 0 OR $3 = 'archive' AND archived_at = 0)

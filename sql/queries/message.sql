@@ -1,4 +1,5 @@
 -- What applications see of their messages. $1 is the application, '' for admins: every one.
+-- CROSS JOIN keeps SQLite from taking the table first and the rows again for each of its rows.
 
 -- name: message
 SELECT id, application, type, lane, audience, data, send_at, expires_at, accepted_at, size, reason, canceled_at
@@ -18,7 +19,7 @@ ORDER BY id LIMIT $6
 
 -- name: message-counts
 SELECT d.message_id, d.channel, d.state, count(*) AS n, count(d.due_at) AS due
-FROM rows(message_id bigint) JOIN deliveries d ON d.message_id = rows.message_id
+FROM rows(message_id bigint) CROSS JOIN deliveries d WHERE d.message_id = rows.message_id
 GROUP BY d.message_id, d.channel, d.state
 
 -- name: delivery-users
@@ -26,18 +27,19 @@ SELECT DISTINCT user_id FROM deliveries WHERE message_id = $1 AND user_id > $2 O
 
 -- name: deliveries-of
 SELECT d.user_id, d.channel, d.state, d.reason, coalesce(d.due_at, 0) AS due_at, d.changed_at, coalesce(c.detail, '') AS detail
-FROM rows(user_id text) JOIN deliveries d ON d.message_id = $1 AND d.user_id = rows.user_id
+FROM rows(user_id text) CROSS JOIN deliveries d
 LEFT JOIN contents c ON c.message_id = d.message_id AND c.channel = d.channel AND c.locale = d.locale
+WHERE d.message_id = $1 AND d.user_id = rows.user_id
 ORDER BY d.user_id, d.channel
 
 -- name: attempts-of
 SELECT t.id, t.user_id, t.channel, t.n, t.provider, t.state, t.reason, t.detail, t.provider_id, t.parts, t.started_at, t.ended_at
-FROM rows(user_id text) JOIN attempts t ON t.message_id = $1 AND t.user_id = rows.user_id
+FROM rows(user_id text) CROSS JOIN attempts t WHERE t.message_id = $1 AND t.user_id = rows.user_id
 ORDER BY t.user_id, t.channel, t.n
 
 -- name: receipts-of
 SELECT r.attempt, r.kind, r.detail, r.received_at
-FROM rows(attempt bigint) JOIN receipts r ON r.attempt = rows.attempt ORDER BY r.attempt, r.id
+FROM rows(attempt bigint) CROSS JOIN receipts r WHERE r.attempt = rows.attempt ORDER BY r.attempt, r.id
 
 -- name: by-cancellation-key
 SELECT id FROM messages WHERE application = $1 AND cancellation_key = $2 AND cancellation_key <> '' AND canceled_at = 0 ORDER BY id
