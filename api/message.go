@@ -54,6 +54,9 @@ func (r *messageRequest) message(application string, typ tidings.MessageType, no
 		Application: application, Type: typ.Name, Lane: typ.Lane, Audience: r.Audience, Data: r.Data, Channels: r.Channels,
 		CollapseKey: checkKey(&errs, "collapse_key", r.CollapseKey), CancellationKey: checkKey(&errs, "cancellation_key", r.CancellationKey),
 	}
+	if len(m.Channels) == 0 { // those of the type as it is now: what it gets later is for later messages
+		m.Channels = typ.Channels
+	}
 	r.checkTimes(&m, typ, now, &errs)
 	return m, errs.Err(tidings.Unprocessable)
 }
