@@ -39,6 +39,8 @@ var allowed = map[string][]string{
 	"cmd/tidings":         {"*"},
 	"internal/sqltest":    {"sql", "internal/proctest"},
 	"internal/redistest":  {"internal/proctest"},
+	"internal/fleet":      {"internal/proctest"},
+	"internal/bench":      {"internal/fleet", "internal/redistest", "internal/sqltest"},
 	"internal/kanneltest": {"internal/proctest", "internal/sim/operator"},
 }
 
