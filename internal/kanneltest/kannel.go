@@ -84,6 +84,9 @@ func Start(t testing.TB, o Options) *Kannel {
 	t.Cleanup(func() {
 		cancel()
 		k.Wait()
+		if t.Failed() {
+			t.Log(k.logTail())
+		}
 	})
 	return k
 }
@@ -150,7 +153,10 @@ func (k *Kannel) startBoxes(ctx context.Context, ports Ports, config string) err
 	if err := waitForPort(ctx, ports.Send); err != nil {
 		return err
 	}
-	return waitForPort(ctx, ports.Operator)
+	if err := waitForPort(ctx, ports.Operator); err != nil {
+		return err
+	}
+	return k.Ready(ctx) // the port could be another process's
 }
 
 // Wait returns when every process has ended. Call it after ending the context of Run.
