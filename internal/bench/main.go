@@ -1,0 +1,43 @@
+// Command bench measures Tidings beside what a team would write itself, in one run on one machine: see scripts/bench.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	if len(args) == 0 {
+		return errors.New("what to measure: road")
+	}
+	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
+	seconds := flags.Int("seconds", 8, "length of each measurement")
+	out := flags.String("json", "", "file for the figures as JSON")
+	address := flags.String("redis", "", "raw: address of Redis")
+	if err := flags.Parse(args[1:]); err != nil {
+		return err
+	}
+	span := time.Duration(*seconds) * time.Second
+	switch args[0] {
+	case "road":
+		return road(ctx, span, *out)
+	case "raw": // the child process that road measures itself against
+		return rawChild(ctx, *address, span)
+	default:
+		return fmt.Errorf("nothing called %q to measure: road", args[0])
+	}
+}

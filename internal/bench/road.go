@@ -1,0 +1,474 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"tidings/internal/fleet"
+	"tidings/internal/redistest"
+	"tidings/internal/sqltest"
+)
+
+const (
+	users       = 1000
+	singles     = 64 // callers that POST one message at a time
+	batchers    = 4  // callers that POST batches
+	batchSize   = 100
+	listeners   = 50 // open streams while latency is measured
+	application = "bench"
+)
+
+// report is what road prints and writes as JSON.
+type report struct {
+	Raw     load      `json:"raw"`
+	Single  load      `json:"single"`
+	Batch   load      `json:"batch"`
+	Latency []latency `json:"latency"`
+	Idle    idle      `json:"idle"`
+	Failed  []string  `json:"failed"` // lines that were not reached
+}
+
+type load struct {
+	Messages  int64              `json:"messages"`
+	Seconds   float64            `json:"seconds"`
+	PerSecond float64            `json:"per_second"`
+	CPUMicros float64            `json:"cpu_us_per_message"` // of the servers, the load client left out
+	CPU       map[string]float64 `json:"cpu_us_by_process"`
+	P50       float64            `json:"post_p50_ms"`
+	P99       float64            `json:"post_p99_ms"`
+}
+
+type latency struct {
+	Rate     int     `json:"rate"`
+	Messages int     `json:"messages"`
+	P50      float64 `json:"p50_ms"`
+	P99      float64 `json:"p99_ms"`
+}
+
+type idle struct {
+	Tidings float64            `json:"tidings_percent"` // of one core, all our processes
+	By      map[string]float64 `json:"percent_by_process"`
+}
+
+// site is everything that runs.
+type site struct {
+	fleet   *fleet.Fleet
+	api     *fleet.Process
+	comet   *fleet.Process
+	app     *fleet.Client
+	redis   *redistest.Server
+	address string // of Redis by TCP
+	db      *pgx.Conn
+	pids    map[string]int
+}
+
+func road(ctx context.Context, span time.Duration, out string) (err error) {
+	dir, err := os.MkdirTemp("", "tidings-bench")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // a temporary directory
+	say("starting PostgreSQL (fsync on), Redis (AOF everysec), api, worker, comet")
+	s, err := open(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, s.fleet.Logs())
+		}
+		err = errors.Join(err, s.fleet.Stop())
+	}()
+	var r report
+	say("the raw chain, %s", span)
+	if r.Raw, err = s.raw(ctx, span); err != nil {
+		return err
+	}
+	say("single POSTs, %d callers, %s", singles, span)
+	if r.Single, err = s.load(ctx, span, singles, 1); err != nil {
+		return err
+	}
+	say("batch POSTs of %d, %d callers, %s", batchSize, batchers, span)
+	if r.Batch, err = s.load(ctx, span, batchers, batchSize); err != nil {
+		return err
+	}
+	for _, rate := range []int{100, 1000} {
+		say("latency at %d messages/s, %s", rate, span)
+		l, err := s.latency(ctx, rate, span)
+		if err != nil {
+			return err
+		}
+		r.Latency = append(r.Latency, l)
+	}
+	say("idle, 10s")
+	if r.Idle, err = s.idle(ctx); err != nil {
+		return err
+	}
+	r.judge()
+	r.print(os.Stdout)
+	if out != "" {
+		text, err := json.MarshalIndent(r, "", "  ")
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(out, append(text, '\n'), 0o644); err != nil {
+			return err
+		}
+	}
+	if len(r.Failed) > 0 {
+		fmt.Println("not reached:", strings.Join(r.Failed, "; "))
+	}
+	return nil
+}
+
+func say(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "%s  %s\n", time.Now().Format("15:04:05"), fmt.Sprintf(format, args...))
+}
+
+func open(ctx context.Context, dir string) (*site, error) {
+	server, err := sqltest.Start()
+	if err != nil {
+		return nil, err
+	}
+	port, err := fleet.Port()
+	if err != nil {
+		return nil, err
+	}
+	// TCP for both, as the raw chain asks for it; AOF as in production.
+	rds, err := redistest.Run("--port", strconv.Itoa(port), "--appendonly", "yes", "--appendfsync", "everysec", "--stream-node-max-bytes", "512")
+	if err != nil {
+		return nil, err
+	}
+	s := &site{redis: rds, address: "127.0.0.1:" + strconv.Itoa(port), pids: map[string]int{"redis": rds.PID()}}
+	if s.db, err = pgx.Connect(ctx, server); err != nil {
+		return nil, err
+	}
+	if s.pids["postgres"], err = postmaster(ctx, s.db); err != nil {
+		return nil, err
+	}
+	binary, err := fleet.Build(dir)
+	if err != nil {
+		return nil, err
+	}
+	s.fleet = fleet.New(dir, binary, server, "redis://"+s.address,
+		"TIDINGS_KANNEL_USER=u", "TIDINGS_KANNEL_PASSWORD=p", "TIDINGS_BAIDU_KEY=k", "TIDINGS_BAIDU_SECRET=s") // all channels have queues
+	if s.api, err = s.fleet.Start("api", "api"); err != nil {
+		return nil, err
+	}
+	worker, err := s.fleet.Start("worker", "worker")
+	if err != nil {
+		return nil, err
+	}
+	if s.comet, err = s.fleet.Start("comet", "comet"); err != nil {
+		return nil, err
+	}
+	s.pids["api"], s.pids["worker"], s.pids["comet"] = s.api.PID(), worker.PID(), s.comet.PID()
+	return s, s.seed(ctx)
+}
+
+// postmaster is the process id of the server: the first line of postmaster.pid.
+func postmaster(ctx context.Context, db *pgx.Conn) (int, error) {
+	var dir string
+	if err := db.QueryRow(ctx, "SHOW data_directory").Scan(&dir); err != nil {
+		return 0, err
+	}
+	text, err := os.ReadFile(dir + "/postmaster.pid")
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(strings.SplitN(string(text), "\n", 2)[0]))
+}
+
+func (s *site) seed(ctx context.Context) error {
+	admin := fleet.NewClient(s.api.URL, fleet.AdminToken, 256)
+	app, err := admin.Application(ctx, application)
+	if err != nil {
+		return err
+	}
+	s.app = app
+	if err := app.Type(ctx, "note", "normal", nil, "web"); err != nil {
+		return err
+	}
+	return app.Users(ctx, "m", "u", users, false)
+}
+
+// cpu reads what every process has used so far.
+func (s *site) cpu() (map[string]float64, error) {
+	used := map[string]float64{}
+	for name, pid := range s.pids {
+		n, err := fleet.CPU(pid)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		used[name] = n
+	}
+	return used, nil
+}
+
+func (s *site) raw(ctx context.Context, span time.Duration) (l load, err error) {
+	before, err := s.cpu()
+	if err != nil {
+		return l, err
+	}
+	r, err := raw(ctx, s.address, span)
+	if err != nil {
+		return l, err
+	}
+	after, err := s.cpu()
+	if err != nil {
+		return l, err
+	}
+	l = load{Messages: r.Messages, Seconds: r.Seconds, CPU: map[string]float64{
+		"chain": r.CPU / float64(r.Messages) * 1e6, "redis": (after["redis"] - before["redis"]) / float64(r.Messages) * 1e6}}
+	l.sum()
+	return l, s.redis.Client.FlushAll(ctx).Err()
+}
+
+func (l *load) sum() {
+	l.PerSecond = float64(l.Messages) / l.Seconds
+	for _, us := range l.CPU {
+		l.CPUMicros += us
+	}
+}
+
+// text is 200 bytes, what the raw chain carries.
+var text = strings.Repeat("Ein Satz. ", 20)
+
+func message(user int) string {
+	return `{"type":"note","audience":{"users":["u` + strconv.Itoa(user) + `"]},"data":{"text":"` + text + `"}}`
+}
+
+// load has callers POST for span, and waits until the last message is numbered and in its stream.
+func (s *site) load(ctx context.Context, span time.Duration, callers, size int) (l load, err error) {
+	before, err := s.cpu()
+	if err != nil {
+		return l, err
+	}
+	heads, err := s.heads(ctx)
+	if err != nil {
+		return l, err
+	}
+	started := time.Now()
+	sent, times, err := s.post(ctx, started.Add(span), callers, size)
+	if err != nil {
+		return l, err
+	}
+	for {
+		now, err := s.heads(ctx)
+		if err != nil {
+			return l, err
+		}
+		if now-heads >= sent && s.finished(ctx) {
+			break
+		}
+		if time.Since(started) > span+time.Minute {
+			return l, fmt.Errorf("%d of %d messages arrived; %s", now-heads, sent, s.standing(ctx))
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	l = load{Messages: sent, Seconds: time.Since(started).Seconds(), CPU: map[string]float64{}, P50: quantile(times, 0.5), P99: quantile(times, 0.99)}
+	after, err := s.cpu()
+	if err != nil {
+		return l, err
+	}
+	for name := range after {
+		l.CPU[name] = (after[name] - before[name]) / float64(sent) * 1e6
+	}
+	l.sum()
+	return l, nil
+}
+
+func (s *site) heads(ctx context.Context) (n int64, err error) {
+	err = s.db.QueryRow(ctx, "SELECT coalesce(sum(head), 0)::bigint FROM inboxes").Scan(&n)
+	return n, err
+}
+
+// standing says where the messages are, for a run that did not come to its end.
+func (s *site) standing(ctx context.Context) (text string) {
+	err := s.db.QueryRow(ctx, `SELECT coalesce(string_agg(line, ', '), '') FROM (
+		SELECT 'segments ' || stage || channel || CASE WHEN finished_at IS NULL THEN ' open ' ELSE ' finished ' END || count(*) AS line
+			FROM segments GROUP BY stage, channel, finished_at IS NULL
+		UNION ALL SELECT 'deliveries ' || state || reason || count(*) FROM deliveries GROUP BY state, reason
+		UNION ALL SELECT 'messages ' || reason || ' ' || count(*) FROM messages GROUP BY reason) l`).Scan(&text)
+	if err != nil {
+		return err.Error()
+	}
+	return text
+}
+
+// finished tells whether every append is done: the segments are open until then.
+func (s *site) finished(ctx context.Context) bool {
+	var open int
+	err := s.db.QueryRow(ctx, "SELECT count(*) FROM segments WHERE finished_at IS NULL").Scan(&open)
+	return err == nil && open == 0
+}
+
+// post has callers send until stop. times are the answers' in milliseconds.
+func (s *site) post(ctx context.Context, stop time.Time, callers, size int) (sent int64, times []float64, err error) {
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	for range callers {
+		wg.Go(func() {
+			var mine []float64
+			var n int64
+			var failure error
+			for time.Now().Before(stop) && failure == nil {
+				path, body := "/v1/messages", message(rand.IntN(users))
+				if size > 1 {
+					parts := make([]string, size)
+					for i := range parts {
+						parts[i] = message(rand.IntN(users))
+					}
+					path, body = "/v1/messages/batch", `{"messages":[`+strings.Join(parts, ",")+`]}`
+				}
+				began := time.Now()
+				_, failure = s.app.Do(ctx, "POST", path, []byte(body), nil)
+				mine = append(mine, time.Since(began).Seconds()*1000)
+				n += int64(size)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			sent, times = sent+n, append(times, mine...)
+			if failure != nil {
+				err = failure
+			}
+		})
+	}
+	wg.Wait()
+	return sent, times, err
+}
+
+func quantile(values []float64, q float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	slices.Sort(values)
+	return values[min(len(values)-1, int(q*float64(len(values))))]
+}
+
+// latency sends at a rate to users whose pages are open, and measures from before the POST to the frame.
+func (s *site) latency(ctx context.Context, rate int, span time.Duration) (l latency, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	arrived := &arrivals{at: map[string]time.Time{}}
+	if err := s.listen(ctx, arrived); err != nil {
+		return l, err
+	}
+	began := make(map[string]time.Time)
+	var mu sync.Mutex
+	var failure atomic.Value
+	var wg sync.WaitGroup
+	tick := time.NewTicker(time.Second / time.Duration(rate))
+	defer tick.Stop()
+	total := rate * int(span.Seconds())
+	for i := range total {
+		<-tick.C
+		wg.Go(func() {
+			start := time.Now()
+			var answer struct {
+				ID string `json:"id"`
+			}
+			if _, err := s.app.Do(ctx, "POST", "/v1/messages", []byte(message(i%listeners)), &answer); err != nil {
+				failure.Store(err)
+				return
+			}
+			mu.Lock()
+			began[answer.ID] = start
+			mu.Unlock()
+		})
+	}
+	wg.Wait()
+	if err, ok := failure.Load().(error); ok {
+		return l, err
+	}
+	for deadline := time.Now().Add(20 * time.Second); arrived.count() < total; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			return l, fmt.Errorf("%d of %d frames arrived", arrived.count(), total)
+		}
+	}
+	var times []float64
+	for id, start := range began {
+		times = append(times, arrived.at[id].Sub(start).Seconds()*1000)
+	}
+	return latency{Rate: rate, Messages: total, P50: quantile(times, 0.5), P99: quantile(times, 0.99)}, nil
+}
+
+type arrivals struct {
+	mu sync.Mutex
+	at map[string]time.Time
+}
+
+func (a *arrivals) count() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.at)
+}
+
+// listen opens a stream for each listener and returns when all are attached.
+func (s *site) listen(ctx context.Context, arrived *arrivals) error {
+	attached := make(chan error, listeners)
+	client := &http.Client{Transport: &http.Transport{}}
+	for i := range listeners {
+		token, err := s.app.Token(ctx, "u"+strconv.Itoa(i))
+		if err != nil {
+			return err
+		}
+		go func() {
+			var once sync.Once
+			err := fleet.Stream(ctx, client, s.comet.URL, token, "bench"+url.QueryEscape(strconv.Itoa(i)), "", func(f fleet.Frame) {
+				now := time.Now()
+				once.Do(func() { attached <- nil })
+				arrived.mu.Lock()
+				defer arrived.mu.Unlock()
+				for _, m := range f.Messages {
+					arrived.at[m.ID] = now
+				}
+			})
+			once.Do(func() { attached <- err })
+		}()
+	}
+	for range listeners {
+		if err := <-attached; err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// idle measures what everything costs when nothing happens.
+func (s *site) idle(ctx context.Context) (i idle, err error) {
+	const span = 10 * time.Second
+	before, err := s.cpu()
+	if err != nil {
+		return i, err
+	}
+	select {
+	case <-time.After(span):
+	case <-ctx.Done():
+		return i, ctx.Err()
+	}
+	after, err := s.cpu()
+	if err != nil {
+		return i, err
+	}
+	i.By = map[string]float64{}
+	for name := range after {
+		i.By[name] = (after[name] - before[name]) / span.Seconds() * 100
+	}
+	i.Tidings = i.By["api"] + i.By["worker"] + i.By["comet"]
+	return i, nil
+}

@@ -1,0 +1,5 @@
+package sqltest
+
+// Start starts a PostgreSQL of the program's own for what is not a test: chaos and measurements. It ends with the program.
+// The answer is the URL of its maintenance database.
+func Start() (string, error) { return startCluster() }
