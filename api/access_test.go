@@ -23,12 +23,12 @@ func TestEachRouteLetsInOnlyThoseItNames(t *testing.T) {
 				token string
 				ok    bool
 			}{
-				"application":        {b.app, may(auth.Application)},
-				"without the scope":  {bare.Key, may(auth.Application) && r.Access.Scope == ""},
-				"merchant":           {merchant.Key, may(auth.Merchant)},
-				"user":               {b.token("u1"), may(auth.User)},
-				"admin":              {adminToken, may(auth.Admin)},
-				"operator":           {operator.Key, may(auth.Admin) && (r.Method == "GET" || r.Access.Public)},
+				"application":       {b.app, may(auth.Application)},
+				"without the scope": {bare.Key, may(auth.Application) && r.Access.Scope == ""},
+				"merchant":          {merchant.Key, may(auth.Merchant)},
+				"user":              {b.token("u1"), may(auth.User)},
+				"admin":             {adminToken, may(auth.Admin)},
+				"operator":          {operator.Key, may(auth.Admin) && (r.Method == "GET" || r.Access.Public)},
 			} {
 				w := b.ask(r.Method, path, c.token, "")
 				denied := w.Code == 401 || w.Code == 403 && !r.Access.Public
