@@ -19,6 +19,7 @@ import (
 
 	"tidings"
 	"tidings/auth"
+	"tidings/comet"
 	"tidings/console"
 )
 
@@ -196,7 +197,7 @@ func (p *process) demoPage(self string) (*console.Demo, error) {
 		return nil, err
 	}
 	return &console.Demo{
-		Module: nil, CometURL: p.cfg.CometURL, Users: demoUsers(),
+		Module: comet.JS, CometURL: p.cfg.CometURL, Users: demoUsers(),
 		Mint: func(user string) (string, time.Time, error) {
 			return p.tokens.Mint(auth.Claims{Application: demoApplication, User: user})
 		},

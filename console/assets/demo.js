@@ -1,0 +1,253 @@
+// The demo page: messages arrive over the transport that the person chooses, and the history is read from the API.
+// What comes from outside is only ever set as text.
+import { Tidings } from "/assets/tidings.js";
+
+const { user, lang, comet, texts: textsJSON } = document.body.dataset;
+const texts = JSON.parse(textsJSON);
+const at = (id) => document.getElementById(id);
+const clock = new Intl.DateTimeFormat(lang === "zh" ? "zh-CN" : "en", { dateStyle: "medium", timeStyle: "medium" });
+const LIVE_KEPT = 50;
+
+// A token lives an hour; a new one is fetched some minutes before.
+let token = { token: "", expires_at: 0 };
+async function freshToken() {
+  if (new Date(token.expires_at) - Date.now() < 300000) token = await post("/demo/token", { user });
+  return token.token;
+}
+
+async function answered(response) {
+  const body = response.status === 204 ? {} : await response.json();
+  if (!response.ok) throw new Error(body.detail || body.title || response.statusText);
+  return body;
+}
+
+async function post(path, body, headers = {}) {
+  return answered(await fetch(path, {
+    method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json", ...headers },
+  }));
+}
+
+async function bearer() { return { Authorization: "Bearer " + await freshToken() }; }
+async function get(path) { return answered(await fetch(path, { headers: await bearer() })); }
+
+function note(text, wrong = false) {
+  at("note").textContent = text;
+  at("note").classList.toggle("wrong", wrong);
+}
+const failed = (error) => note(`${texts.failed}: ${error.message}`, true);
+const on = (id, event, act) => at(id).addEventListener(event, (e) => Promise.resolve(act(e)).catch(failed));
+
+// What is shown of each message, by id: it may stand in both lists.
+const shown = new Map();
+
+function element(tag, text, parent, className) {
+  const e = document.createElement(tag);
+  if (text) e.textContent = text;
+  if (className) e.className = className;
+  parent?.append(e);
+  return e;
+}
+
+function through(via = []) {
+  return via.map((v) => v === "u" ? texts.to_user : `${v[0] === "m" ? texts.to_merchant : texts.to_store} ${v.slice(2)}`).join(", ");
+}
+
+function safeLink(url) {
+  try { return ["http:", "https:"].includes(new URL(url, location.href).protocol) ? url : ""; } catch { return ""; }
+}
+
+function item(message) {
+  const li = document.createElement("li");
+  li.dataset.id = message.id;
+  li.classList.toggle("new", !message.read_at);
+  const title = element("h3", "", li);
+  const link = safeLink(message.url);
+  if (link && message.url) {
+    const a = element("a", message.title || message.type, title);
+    a.href = link;
+    a.target = "_blank";
+    a.rel = "noopener noreferrer";
+  } else element("span", message.title || message.type, title);
+  element("p", message.body, li);
+  const facts = element("div", "", li, "facts");
+  const time = element("time", clock.format(new Date(message.at)), facts);
+  time.dateTime = message.at;
+  element("span", through(message.via), facts);
+  if (message.number) element("span", "#" + message.number, facts);
+  if (message.read_at) element("span", texts.was_read, facts);
+  else {
+    const button = element("button", texts.read, facts);
+    button.type = "button";
+    button.setAttribute("aria-label", `${texts.read}: ${message.title || message.type}`);
+    button.addEventListener("click", () => markRead(message.id).catch(failed));
+  }
+  if (!shown.has(message.id)) shown.set(message.id, { message, items: new Set() });
+  shown.get(message.id).items.add(li);
+  return li;
+}
+
+function forget(li) {
+  shown.get(li.dataset.id)?.items.delete(li);
+  li.remove();
+}
+
+function redraw(id, changes) {
+  const entry = shown.get(id);
+  if (!entry) return;
+  Object.assign(entry.message, changes);
+  for (const old of [...entry.items]) {
+    entry.items.delete(old);
+    const fresh = item(entry.message);
+    fresh.classList.toggle("fresh", old.classList.contains("fresh"));
+    const focused = old.contains(document.activeElement);
+    old.replaceWith(fresh);
+    if (focused) { fresh.tabIndex = -1; fresh.focus(); }
+  }
+}
+
+// Reading.
+
+async function markRead(id) {
+  await post("/v1/inbox/read", { ids: [id] }, await bearer());
+  redraw(id, { read_at: new Date().toISOString() });
+  await countUnread();
+}
+
+async function countUnread() {
+  const { unread } = await get("/v1/inbox/unread");
+  client.setUnread(unread);
+  return unread;
+}
+
+function showUnread(n) {
+  at("unread").textContent = `${n} ${texts.unread}`;
+  at("unread").hidden = !n;
+  document.title = (n ? `(${n}) ` : "") + texts.title + " · Tidings";
+}
+
+// History.
+
+let oldest = "", newest = "", loads = 0;
+
+function filter() {
+  const q = new URLSearchParams({ limit: "20" });
+  if (at("only-unread").checked) q.set("unread", "true");
+  const dimension = at("dimension").value;
+  if (dimension) q.set(dimension[0] === "m" ? "merchant" : "store", dimension.slice(2));
+  return q;
+}
+
+async function loadHistory(more = false) {
+  const load = ++loads, q = filter();
+  if (more) q.set("before", oldest);
+  const { data, page } = await get("/v1/inbox?" + q);
+  if (load !== loads) return; // another filter was chosen meanwhile
+  const list = at("past-list");
+  if (!more) {
+    [...list.children].forEach(forget);
+    newest = data[0]?.id || "";
+  }
+  data.forEach((m) => { list.append(item(m)); offer(m.via); });
+  oldest = page.before;
+  at("older").hidden = !page.has_more;
+  at("empty").hidden = list.children.length > 0;
+}
+
+// offer adds the dimensions through which messages came to the filter.
+function offer(via = []) {
+  const select = at("dimension");
+  for (const v of via) {
+    if (v !== "u" && ![...select.options].some((o) => o.value === v)) select.add(new Option(through([v]), v));
+  }
+}
+
+function fits(message) {
+  const dimension = at("dimension").value;
+  return !dimension || (message.via || []).includes(dimension);
+}
+
+// Arriving.
+
+function arrive(message) {
+  const live = at("live");
+  const li = item(message);
+  li.classList.add("fresh");
+  live.prepend(li);
+  while (live.children.length > LIVE_KEPT) forget(live.lastElementChild);
+  at("nothing").hidden = true;
+  offer(message.via);
+  if (fits(message) && ![...at("past-list").children].some((old) => old.dataset.id === message.id)) {
+    at("past-list").prepend(item(message));
+    at("empty").hidden = true;
+  }
+  if (message.id > newest) newest = message.id;
+}
+
+// A cursor belongs to a user, so each user of this page is a client of its own.
+function clientName() {
+  const key = "tidings.demo." + user;
+  let name = localStorage.getItem(key);
+  if (!name) localStorage.setItem(key, name = "demo-" + crypto.getRandomValues(new Uint32Array(3)).join("-"));
+  return name;
+}
+
+let client;
+const states = { connecting: "connecting", connected: "open", waiting: "waiting", stopped: "closed" };
+
+function listen(transport) {
+  client?.stop();
+  client = new Tidings({
+    url: comet || "", token: freshToken, transports: [transport], client: clientName(),
+    unread: async () => (await get("/v1/inbox/unread")).unread,
+  });
+  client.on("message", arrive);
+  client.on("gone", () => loadHistory().catch(failed));
+  client.on("reset", () => { note(texts.reset); loadHistory().catch(failed); });
+  client.on("unread", showUnread);
+  client.on("state", (s) => showState(states[s] || "closed", transport));
+  client.on("close", (c) => { if (c.code >= 3500) { showState("closed", transport); note(`${texts.closed}: ${c.reason}`, true); } });
+  client.start();
+}
+
+function showState(state, transport) {
+  const e = at("state");
+  e.dataset.state = state;
+  e.dataset.transport = transport;
+  e.textContent = texts[state] + (state === "open" ? " · " + texts[transport] : "");
+}
+
+// The controls.
+
+function start() {
+  const kept = localStorage.getItem("tidings.demo.transport");
+  const transport = ["events", "stream", "poll"].includes(kept) ? kept : "events";
+  for (const radio of document.querySelectorAll("input[name=transport]")) {
+    radio.checked = radio.value === transport;
+    radio.addEventListener("change", () => {
+      localStorage.setItem("tidings.demo.transport", radio.value);
+      listen(radio.value);
+    });
+  }
+  for (const button of document.querySelectorAll("[data-example]")) {
+    button.addEventListener("click", () => {
+      post("/demo/send", { user, example: button.dataset.example, locale: lang === "zh" ? "zh-CN" : "en-US" })
+        .then(({ id }) => note(`${texts.sent}: ${id}`), failed);
+    });
+  }
+  on("user", "change", () => { location.search = new URLSearchParams({ lang, user: at("user").value }); });
+  at("language").search = new URLSearchParams({ lang: lang === "zh" ? "en" : "zh", user });
+  on("only-unread", "change", () => loadHistory());
+  on("dimension", "change", () => loadHistory());
+  on("older", "click", () => loadHistory(true));
+  on("read-all", "click", async () => {
+    if (!newest) return;
+    await post("/v1/inbox/read", { up_to: newest }, await bearer());
+    for (const [id, { message }] of shown) if (!message.read_at) redraw(id, { read_at: new Date().toISOString() });
+    await countUnread();
+    await loadHistory();
+  });
+  listen(transport);
+  loadHistory().catch(failed);
+}
+
+start();
