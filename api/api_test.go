@@ -70,7 +70,7 @@ func setup(t *testing.T, db *sql.DB) *bundle {
 	b.tokens.Now = clock
 	authenticator := auth.New(db, b.tokens, adminToken, clock)
 	b.api = api.New(api.Config{
-		Store: &store{DB: db, answers: map[[2]string]storedAnswer{}}, Auth: authenticator, Tokens: b.tokens, Now: clock, OpenAPI: tidings.OpenAPI,
+		Store: db, Auth: authenticator, Tokens: b.tokens, Now: clock, OpenAPI: tidings.OpenAPI,
 		Platform: platform.New(platform.Config{Store: db, Check: templates.Check, NewKey: auth.NewKey, Now: clock}),
 		Door: middleware.NewDoor(middleware.Config{
 			Logger:  slog.New(slog.NewTextHandler(b.log, nil)),
