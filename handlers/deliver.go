@@ -145,7 +145,7 @@ func (d delivering) sort(ctx context.Context, out []tidings.Outgoing) (ready []t
 // by side.
 func (d delivering) chunk(ready []tidings.Outgoing) int {
 	b, ok := d.sender.(tidings.BatchSender)
-	if !ok {
+	if !ok || !b.Batches(ready[0].Call) {
 		return min(len(ready), parallelCalls)
 	}
 	n := 1
@@ -170,7 +170,7 @@ func (d delivering) send(ctx context.Context, chunk []tidings.Outgoing) (parked 
 		return false, err
 	}
 	settlements := make([]tidings.Settlement, len(ready))
-	if b, ok := d.sender.(tidings.BatchSender); ok && len(ready) > 1 && d.same(ready) {
+	if b, ok := d.sender.(tidings.BatchSender); ok && len(ready) > 1 && b.Batches(ready[0].Call) && d.same(ready) {
 		parked = d.call(ctx, settlements, ready, func(ctx context.Context) (tidings.Accepted, error) { return b.SendBatch(ctx, calls(ready)) })
 	} else {
 		var mu sync.Mutex
@@ -245,7 +245,7 @@ func (d delivering) settlement(o tidings.Outgoing, a tidings.Accepted, e *tiding
 			s.RetryAt = tidings.ReceiptWindow
 		}
 	case e.Configuration:
-		s.State, s.RetryAt = tidings.Held, configurationPause
+		s.State, s.RetryAt = tidings.Held, max(e.After, configurationPause)
 	case e.Outcome == tidings.Busy:
 		s.State = tidings.Held
 		wait := tidings.Backoff(d.claim.Segment.Lane, o.Attempt)
