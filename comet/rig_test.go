@@ -176,7 +176,7 @@ func (g *rig) node(change func(*Options)) *site {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	door := middleware.NewDoor(middleware.Config{})
+	door := middleware.NewDoor(middleware.Config{Origins: func(context.Context, string) bool { return true }})
 	mux := http.NewServeMux()
 	n.Routes(mux, door.Serve)
 	server := &http.Server{Handler: door.Wrap(mux), ReadHeaderTimeout: 5 * time.Second}
@@ -317,7 +317,11 @@ func (s *site) open(path, token string) *page {
 		b, _ := io.ReadAll(response.Body)
 		s.rig.t.Fatalf("open %s: %d %s", path, response.StatusCode, b)
 	}
-	return &page{t: s.rig.t, response: response, lines: bufio.NewReader(response.Body), events: strings.Contains(path, "events")}
+	return pageOf(s.rig.t, response, strings.Contains(path, "events"))
+}
+
+func pageOf(t testing.TB, response *http.Response, events bool) *page {
+	return &page{t: t, response: response, lines: bufio.NewReader(response.Body), events: events}
 }
 
 // next is the next frame; the error is io.EOF at the end.
