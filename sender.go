@@ -70,7 +70,3 @@ func (e *SendError) Error() string {
 }
 
 func (e *SendError) Unwrap() error { return e.Err }
-
-// ReceiptWindow is how long an unknown attempt waits for a receipt before it is sent again where its type's policy allows
-// that. It is longer than a claim and a call together, so that nothing of the first call can be under way.
-const ReceiptWindow = 60 * time.Second

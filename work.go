@@ -87,6 +87,7 @@ type Settlement struct {
 	RetryAt time.Duration // from now, by the database's clock
 	// DropAddress says that the address is dead.
 	DropAddress bool
+	Message     ID
 	User        string
 	Channel     Channel
 }

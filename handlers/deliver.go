@@ -64,14 +64,19 @@ const (
 	configurationPause = time.Minute
 )
 
+// MinReceiptWindow is the shortest wait of an unknown attempt for a receipt before it may be sent again: a claim and a call
+// must have run out, so that nothing of the first can be under way.
+const MinReceiptWindow = claimLease + callTimeout
+
 // Deliver hands the deliveries of a segment to a provider. An attempt is committed before each call and settled after it.
-func Deliver(store DeliverStore, sender tidings.Sender, log *slog.Logger) tasks.Stage {
+// An attempt of which nobody knows the outcome waits for a receipt during window; then its type's policy decides.
+func Deliver(store DeliverStore, sender tidings.Sender, window time.Duration, log *slog.Logger) tasks.Stage {
 	return func(ctx context.Context, s tidings.Segment) ([]tidings.Segment, error) {
 		claim, items, err := store.Claim(ctx, s, claimLease)
 		if err != nil {
 			return nil, err
 		}
-		d := delivering{store: store, sender: sender, claim: claim, log: log}
+		d := delivering{store: store, sender: sender, claim: claim, window: max(window, MinReceiptWindow), log: log}
 		if err := d.run(ctx, items); err != nil {
 			if !errors.Is(err, tidings.ErrStale) {
 				err = errors.Join(err, store.Release(context.WithoutCancel(ctx), claim))
@@ -86,6 +91,7 @@ type delivering struct {
 	store  DeliverStore
 	sender tidings.Sender
 	claim  tidings.Claim
+	window time.Duration
 	log    *slog.Logger
 }
 
@@ -130,15 +136,34 @@ func (d delivering) sort(ctx context.Context, out []tidings.Outgoing) (ready []t
 		}
 	}
 	if len(left) > 0 {
-		settlements, err := d.store.Interrupted(ctx, d.claim, left)
+		interrupted, err := d.store.Interrupted(ctx, d.claim, left)
 		if err == nil {
-			err = d.store.Settle(ctx, settlements)
+			err = d.store.Settle(ctx, d.unknown(interrupted, left))
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
 	return ready, d.store.End(ctx, d.claim.Segment.Channel, ended)
+}
+
+// unknown settles attempts whose worker died: the call may have been made.
+func (d delivering) unknown(attempts []tidings.Settlement, left []tidings.Outgoing) []tidings.Settlement {
+	type key struct {
+		message tidings.ID
+		user    string
+	}
+	again := map[key]bool{}
+	for _, o := range left {
+		again[key{o.Message, o.User}] = o.Policy == tidings.AtLeastOnce
+	}
+	for i, a := range attempts {
+		attempts[i].State, attempts[i].Reason = tidings.UnknownEnd, tidings.Interrupted
+		if again[key{a.Message, a.User}] {
+			attempts[i].RetryAt = d.window
+		}
+	}
+	return attempts
 }
 
 // chunk is how many deliveries go out together: as many with one content as the provider takes in one call, or a few side
@@ -242,7 +267,7 @@ func (d delivering) settlement(o tidings.Outgoing, a tidings.Accepted, e *tiding
 	case e.Outcome == tidings.Unknown:
 		s.State = tidings.UnknownEnd
 		if o.Policy == tidings.AtLeastOnce {
-			s.RetryAt = tidings.ReceiptWindow
+			s.RetryAt = d.window
 		}
 	case e.Configuration:
 		s.State, s.RetryAt = tidings.Held, max(e.After, configurationPause)

@@ -102,7 +102,7 @@ func newWorld(t testing.TB, db *sql.DB) *world {
 	w.publish("web", []tidings.Channel{tidings.Web}, map[string]string{"zh-CN": "{{ order }}"})
 	w.stages = map[string]tasks.Stage{
 		"acquire": handlers.Acquire(db, time.Now), "render": handlers.Render(db, time.Now), "route": handlers.Route(db),
-		"deliver-web": handlers.DeliverWeb(db, w.streams), "deliver-sms": handlers.Deliver(db, w.sender, slog.New(slog.DiscardHandler)),
+		"deliver-web": handlers.DeliverWeb(db, w.streams), "deliver-sms": handlers.Deliver(db, w.sender, time.Minute, slog.New(slog.DiscardHandler)),
 	}
 	return w
 }

@@ -188,16 +188,9 @@ func (db *DB) Interrupted(ctx context.Context, c tidings.Claim, out []tidings.Ou
 	if err := db.Select(ctx, &rows, "interrupted", outgoingColumns(out), string(c.Segment.Channel)); err != nil {
 		return nil, err
 	}
-	policies := map[string]tidings.Policy{}
-	for _, o := range out {
-		policies[o.User+"\x00"+o.Message.String()] = o.Policy
-	}
 	ss := make([]tidings.Settlement, len(rows))
 	for i, r := range rows {
-		ss[i] = tidings.Settlement{Attempt: tidings.ID(r.ID), State: tidings.UnknownEnd, Reason: tidings.Interrupted}
-		if policies[r.User+"\x00"+tidings.ID(r.Message).String()] == tidings.AtLeastOnce {
-			ss[i].RetryAt = tidings.ReceiptWindow
-		}
+		ss[i] = tidings.Settlement{Attempt: tidings.ID(r.ID), Message: tidings.ID(r.Message), User: r.User, Channel: c.Segment.Channel}
 	}
 	return ss, nil
 }

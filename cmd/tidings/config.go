@@ -15,17 +15,17 @@ import (
 
 // config is what a process was set to.
 type config struct {
-	DatabaseURL, RedisURL              string
-	Listen, AdminListen, PublicURL     string
-	Data, AdminToken, Secret           string
-	Lanes, Channels, Concurrency, Node string
-	KannelURL, KannelUser              string
-	KannelPassword, KannelFrom         string
-	BaiduURL, BaiduKey, BaiduSecret    string
-	BaiduDeviceType                    string
-	LogLevel, LogFormat                string
-	URL, CometURL, Token, Key          string
-	Demo                               string
+	DatabaseURL, RedisURL                             string
+	Listen, AdminListen, PublicURL                    string
+	Data, AdminToken, Secret                          string
+	Lanes, Channels, Concurrency, ReceiptWindow, Node string
+	KannelURL, KannelUser                             string
+	KannelPassword, KannelFrom                        string
+	BaiduURL, BaiduKey, BaiduSecret                   string
+	BaiduDeviceType                                   string
+	LogLevel, LogFormat                               string
+	URL, CometURL, Token, Key                         string
+	Demo                                              string
 }
 
 // setting is one thing that can be set: --name, TIDINGS_NAME or name in tidings.yaml.
@@ -81,6 +81,8 @@ var settings = []setting{
 		reason: "which channels a worker delivers on; empty is every channel that is configured: web always, sms with a Kannel user, app with a Baidu key"},
 	{name: "concurrency", group: forWorkers, fallback: "4", field: func(c *config) *string { return &c.Concurrency },
 		reason: "tasks at a time on one queue; a task is a segment of up to 500 items, so that few are enough to fill a machine"},
+	{name: "receipt-window", group: forWorkers, fallback: "60s", field: func(c *config) *string { return &c.ReceiptWindow },
+		reason: "how long an attempt of unknown outcome waits for a receipt before its type's policy decides; 18s at least, so that nothing of the first call can be under way"},
 	{name: "node", group: forWorkers, fallback: "", field: func(c *config) *string { return &c.Node },
 		reason: "name of this comet node in leases and bells; empty is the host's name and the process id, which no other process shares"},
 	{name: "kannel-url", group: forWorkers, fallback: "http://127.0.0.1:13013/cgi-bin/sendsms", field: func(c *config) *string { return &c.KannelURL },

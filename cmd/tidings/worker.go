@@ -112,7 +112,11 @@ func (p *process) provider(s tidings.Sender, err error) (tasks.Stage, error) {
 	if err != nil {
 		return nil, err
 	}
-	return handlers.Deliver(p.db, s, p.log), nil
+	window, err := time.ParseDuration(p.cfg.ReceiptWindow)
+	if err != nil || window < handlers.MinReceiptWindow {
+		return nil, fmt.Errorf("TIDINGS_RECEIPT_WINDOW: %q is no duration of %s or more", p.cfg.ReceiptWindow, handlers.MinReceiptWindow)
+	}
+	return handlers.Deliver(p.db, s, window, p.log), nil
 }
 
 func (p *process) kannel(public string) (tidings.Sender, error) {

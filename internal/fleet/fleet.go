@@ -69,6 +69,15 @@ func Port() (int, error) {
 
 // Start starts a process under a name and waits until it is ready. args is its command line: "api", "worker", "comet".
 func (f *Fleet) Start(name string, args ...string) (*Process, error) {
+	public, err := Port()
+	if err != nil {
+		return nil, err
+	}
+	return f.StartAt(public, name, args...)
+}
+
+// StartAt is Start with the port of the public door, for what must be known before.
+func (f *Fleet) StartAt(public int, name string, args ...string) (*Process, error) {
 	p := &Process{Name: name, fleet: f, args: args}
 	admin, err := Port()
 	if err != nil {
@@ -77,10 +86,6 @@ func (f *Fleet) Start(name string, args ...string) (*Process, error) {
 	p.Admin = "http://127.0.0.1:" + strconv.Itoa(admin)
 	p.listen = []string{"--admin-listen", "127.0.0.1:" + strconv.Itoa(admin)}
 	if args[0] != "worker" {
-		public, err := Port()
-		if err != nil {
-			return nil, err
-		}
 		p.URL = "http://127.0.0.1:" + strconv.Itoa(public)
 		p.listen = append(p.listen, "--listen", "127.0.0.1:"+strconv.Itoa(public))
 	}
@@ -137,6 +142,9 @@ func Ready(admin string) error {
 	}
 	return nil
 }
+
+// Env are the settings that every process of the fleet has, for a command that works on it.
+func (f *Fleet) Env() []string { return f.env }
 
 // Logs are the last lines of every process, for a failure that wants explaining.
 func (f *Fleet) Logs() string {
