@@ -114,6 +114,7 @@ func page(w http.ResponseWriter, status int, name, policy string, data any) erro
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", policy)
 	h.Set("Cache-Control", "no-store")
+	h.Set("Referrer-Policy", "same-origin") // with no-referrer a form would be posted from the origin "null"
 	w.WriteHeader(status)
 	return pages.ExecuteTemplate(w, name, data)
 }

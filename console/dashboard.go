@@ -28,6 +28,7 @@ func (c *Console) dashboard(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Set("Content-Security-Policy", c.csp)
 	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Referrer-Policy", "same-origin")
 	if p.Role == auth.RoleAdmin {
 		c.full.ServeHTTP(w, r)
 	} else {

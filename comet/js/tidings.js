@@ -97,7 +97,7 @@ export class Tidings {
     while (!signal.aborted) {
       let wait = 0;
       try {
-        this.#become("connecting");
+        if (this.state !== "connected") this.#become("connecting"); // between two polls it is connected
         wait = await this.#connect(signal);
       } catch (error) {
         if (signal.aborted) return;
@@ -199,7 +199,8 @@ export class Tidings {
   }
 
   async _poll(signal) {
-    const response = await this.#fetch(this.#url("poll", { wait: "25s" }), { signal });
+    const wait = this.state === "connected" ? "25s" : "0s"; // the first answer shows at once that the way is open
+    const response = await this.#fetch(this.#url("poll", { wait }), { signal });
     this.receive(await response.json());
   }
 

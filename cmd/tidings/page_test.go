@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+)
+
+// step is one thing that a person does or sees.
+type step = chromedp.Action[chromedp.Void]
+
+// browser is a headless Chromium of a test's own. What pages complain about (exceptions, refused scripts) fails the test.
+func browser(t *testing.T) context.Context {
+	t.Helper()
+	options := append([]chromedp.ExecAllocatorOption{}, chromedp.DefaultExecAllocatorOptions[:]...)
+	options = append(options, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("lang", "en-US"))
+	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
+	t.Cleanup(stop)
+	ctx, cancel := chromedp.NewContext(allocator)
+	t.Cleanup(cancel)
+	if err := chromedp.Do(ctx); err != nil { // the first run starts the browser, which lives as long as its context
+		t.Fatal(err)
+	}
+	said, listened := chromedp.Console(ctx), make(chan struct{})
+	go func() {
+		defer close(listened)
+		for m, err := range said {
+			if err == nil && (m.Type == chromedp.ConsoleException || m.Type == chromedp.ConsoleError) && !expected(m) {
+				t.Errorf("the browser says: %s %s", m.Text, m.URL)
+			}
+		}
+	}()
+	t.Cleanup(func() { _ = chromedp.Cancel(ctx); <-listened })
+	return ctx
+}
+
+// expected are the complaints that are no fault: fonts from a third party that our policy keeps out, and the login's 401.
+func expected(m chromedp.ConsoleMessage) bool {
+	return strings.Contains(m.Text+m.URL, "fonts.googleapis.com") || strings.Contains(m.Text, "401")
+}
+
+// do runs steps, all of them within a minute.
+func do(t *testing.T, ctx context.Context, steps ...step) {
+	t.Helper()
+	bounded, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if err := chromedp.Do(bounded, steps...); err != nil {
+		picture(t, ctx, strings.ReplaceAll(t.Name(), "/", "-"))
+		t.Fatal(err)
+	}
+}
+
+// picture keeps a screenshot for a person to look at, where TIDINGS_PICTURES says.
+func picture(t *testing.T, ctx context.Context, name string) {
+	t.Helper()
+	dir := os.Getenv("TIDINGS_PICTURES")
+	if dir == "" {
+		return
+	}
+	png, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
+	if err != nil {
+		t.Log(err)
+		return
+	}
+	if err := os.WriteFile(filepath.Join(dir, name+".png"), png, 0o600); err != nil {
+		t.Error(err)
+	}
+}
+
+func until(expression string) step {
+	seen := chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingTimeout(20*time.Second))
+	return func(ctx context.Context, target *chromedp.Target) (chromedp.Void, error) {
+		v, err := seen(ctx, target)
+		if err != nil {
+			err = fmt.Errorf("until %s: %w", expression, err)
+		}
+		return v, err
+	}
+}
+
+func click(selector string) step { return chromedp.Click(chromedp.CSS(selector)) }
+
+func dark() step {
+	return chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		_, err := cdp.Call(ctx, target, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}},
+		})
+		return err
+	})
+}
+
+func TestAPersonWatchesMessagesArriveOverEachTransport(t *testing.T) {
+	u := startDemoUp(t, nil)
+	ctx := browser(t)
+	do(t, ctx, chromedp.EmulateViewport(1280, 900), chromedp.Navigate(u.url+"/demo?lang=en"))
+	for i, transport := range []string{"events", "stream", "poll"} {
+		do(t, ctx, click(`input[value="`+transport+`"]`),
+			until(`document.getElementById("state").dataset.state === "open" && document.getElementById("state").dataset.transport === "`+transport+`"`),
+			click(`button[data-example="refund"]`),
+			until(`document.querySelectorAll("#live li").length === `+strconv.Itoa(i+1)),
+			until(`document.getElementById("unread").textContent === "`+strconv.Itoa(i+1)+` unread"`))
+	}
+	picture(t, ctx, "demo-wide")
+	do(t, ctx, click(`#live li:first-child button`), until(`document.querySelectorAll("#live li.new").length === 2`),
+		until(`document.getElementById("unread").textContent === "2 unread"`),
+		click("#read-all"), until(`document.querySelectorAll("li.new").length === 0 && document.getElementById("unread").hidden`))
+
+	// Another user, in Chinese, on a phone.
+	do(t, ctx, chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile), chromedp.Navigate(u.url+"/demo?lang=zh&user=chen"),
+		until(`document.getElementById("state").dataset.state === "open"`),
+		click(`button[data-example="notice"]`), until(`document.querySelectorAll("#live li").length === 1`),
+		until(`document.querySelector("#live h3").textContent === "系统维护通知"`),
+		until(`document.documentElement.scrollWidth <= document.documentElement.clientWidth`))
+	picture(t, ctx, "demo-phone")
+	do(t, ctx, dark(),
+		chromedp.EmulateViewport(1280, 900), chromedp.Reload(), until(`document.querySelectorAll("#past-list li").length === 1`))
+	picture(t, ctx, "demo-dark")
+}
+
+func TestWhatAMessageSaysIsTextOnThePage(t *testing.T) {
+	u := startDemoUp(t, nil)
+	ctx := browser(t)
+	evil := `{"order":"<img src=x onerror=alert(1)>","amount":"<script>alert(2)</script>"}`
+	do(t, ctx, chromedp.Navigate(u.url+"/demo?lang=en"), until(`document.getElementById("state").dataset.state === "open"`))
+	if _, errout, err := tidingsCommand(t, u.env, "send", "order.refund_requested", "--user", "lin", "--channel", "web", "--data", evil); err != nil {
+		t.Fatal(err, errout)
+	}
+	do(t, ctx, until(`document.querySelector("#live h3")?.textContent.includes("<img src=x onerror=alert(1)>")`),
+		until(`document.querySelectorAll("#live img, #live script").length === 0`))
+}
+
+func TestTheDashboardShowsOurQueuesToAnAdminAlone(t *testing.T) {
+	u := startDemoUp(t, nil)
+	ctx := browser(t)
+	do(t, ctx, chromedp.EmulateViewport(1280, 1000), chromedp.Navigate(u.url+"/queues"), chromedp.WaitVisible(chromedp.CSS("#token")))
+	picture(t, ctx, "login")
+	do(t, ctx, chromedp.SendKeys(chromedp.CSS("#token"), "a wrong token\n"), chromedp.WaitVisible(chromedp.CSS("#wrong")),
+		chromedp.SendKeys(chromedp.CSS("#token"), u.env["TIDINGS_ADMIN_TOKEN"]+"\n"),
+		chromedp.WaitVisible(chromedp.CSS("#root table")), until(`document.body.innerText.includes("normal-deliver-web")`))
+	picture(t, ctx, "queues")
+}
