@@ -76,6 +76,7 @@ type Segment struct {
 	Stage       StageName
 	Channel     Channel // deliver only
 	Part        int     // its place among its parent's children
+	Size        int     // items in it
 	// Try is raised by the relay's sweep alone, when a task was lost. A task of an older try does nothing.
 	Try int
 }

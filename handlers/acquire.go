@@ -12,10 +12,10 @@ import (
 
 // AcquireStore is what the acquire stage reads and commits.
 type AcquireStore interface {
-	AcquireWork(ctx context.Context, s tidings.Segment) ([]tidings.Audienced, error)
+	AcquireWork(ctx context.Context, ss []tidings.Segment) ([]tidings.Audienced, error)
 	ResolveNamed(ctx context.Context, ms []tidings.Message) ([]tidings.Notification, map[tidings.ID]int, error)
 	ResolvePage(ctx context.Context, m tidings.Audienced, limit int) ([]tidings.Notification, int, error)
-	Acquired(ctx context.Context, s tidings.Segment, p tidings.AcquirePage) ([]tidings.Segment, error)
+	Acquired(ctx context.Context, ss []tidings.Segment, p tidings.AcquirePage) ([]tidings.Segment, error)
 }
 
 // acquirePage is how many users one run resolves. It is one bounded step: a larger audience goes on in a segment of its own.
@@ -23,8 +23,8 @@ const acquirePage = 10 * tidings.SegmentSize
 
 // Acquire asks who: it turns the audience of each message into notifications, as the directory stands now, and freezes them.
 func Acquire(store AcquireStore, now func() time.Time) tasks.Stage {
-	return func(ctx context.Context, s tidings.Segment) ([]tidings.Segment, error) {
-		ms, err := store.AcquireWork(ctx, s)
+	return tasks.Grouped(func(ctx context.Context, ss []tidings.Segment) ([]tidings.Segment, error) {
+		ms, err := store.AcquireWork(ctx, ss)
 		if err != nil {
 			return nil, err
 		}
@@ -32,8 +32,8 @@ func Acquire(store AcquireStore, now func() time.Time) tasks.Stage {
 		if err != nil {
 			return nil, err
 		}
-		return store.Acquired(ctx, s, page)
-	}
+		return store.Acquired(ctx, ss, page)
+	})
 }
 
 // acquire fills one page. Messages that name users are resolved together; any other has a query of its own.

@@ -15,8 +15,8 @@ import (
 // WebStore is what the deliver stage of the web reads and commits.
 type WebStore interface {
 	// Number moves the deliveries to sent and returns their entries, those of an earlier run included.
-	Number(ctx context.Context, s tidings.Segment) ([]tidings.UserEntry, error)
-	Finish(ctx context.Context, id tidings.ID, claim int64) error
+	Number(ctx context.Context, ss []tidings.Segment) ([]tidings.UserEntry, error)
+	Finish(ctx context.Context, ss []tidings.Segment, claim int64) error
 }
 
 // Streams is the cache of the inbox from which comet serves. Appending an entry again changes nothing.
@@ -24,19 +24,19 @@ type Streams interface {
 	Append(ctx context.Context, entries []tidings.UserEntry) error
 }
 
-// DeliverWeb numbers the deliveries of a segment in their users' inboxes, and appends them to the streams. The segment stays
+// DeliverWeb numbers the deliveries of segments in their users' inboxes, and appends them to the streams. The segments stay
 // open until every append is done.
 func DeliverWeb(store WebStore, streams Streams) tasks.Stage {
-	return func(ctx context.Context, s tidings.Segment) ([]tidings.Segment, error) {
-		entries, err := store.Number(ctx, s)
+	return tasks.Grouped(func(ctx context.Context, ss []tidings.Segment) ([]tidings.Segment, error) {
+		entries, err := store.Number(ctx, ss)
 		if err != nil {
 			return nil, err
 		}
 		if err := streams.Append(ctx, entries); err != nil {
 			return nil, err
 		}
-		return nil, store.Finish(ctx, s.ID, 0)
-	}
+		return nil, store.Finish(ctx, ss, 0)
+	})
 }
 
 // DeliverStore is what the deliver stage of a provider reads and commits.
@@ -49,7 +49,7 @@ type DeliverStore interface {
 	Hold(ctx context.Context, c tidings.Channel, out []tidings.Outgoing, why tidings.Reason, d time.Duration) error
 	Begin(ctx context.Context, c tidings.Claim, lease time.Duration, provider string, out []tidings.Outgoing) ([]tidings.Outgoing, error)
 	Settle(ctx context.Context, ss []tidings.Settlement) error
-	Finish(ctx context.Context, id tidings.ID, claim int64) error
+	Finish(ctx context.Context, ss []tidings.Segment, claim int64) error
 }
 
 // Times of a provider's delivery. No call is started whose claim has less left than the call may take, and a claim is
@@ -71,7 +71,7 @@ const MinReceiptWindow = claimLease + callTimeout
 // Deliver hands the deliveries of a segment to a provider. An attempt is committed before each call and settled after it.
 // An attempt of which nobody knows the outcome waits for a receipt during window; then its type's policy decides.
 func Deliver(store DeliverStore, sender tidings.Sender, window time.Duration, log *slog.Logger) tasks.Stage {
-	return func(ctx context.Context, s tidings.Segment) ([]tidings.Segment, error) {
+	return tasks.Each(func(ctx context.Context, s tidings.Segment) ([]tidings.Segment, error) {
 		claim, items, err := store.Claim(ctx, s, claimLease)
 		if err != nil {
 			return nil, err
@@ -83,8 +83,8 @@ func Deliver(store DeliverStore, sender tidings.Sender, window time.Duration, lo
 			}
 			return nil, err
 		}
-		return nil, store.Finish(ctx, s.ID, claim.Token)
-	}
+		return nil, store.Finish(ctx, []tidings.Segment{s}, claim.Token)
+	})
 }
 
 type delivering struct {

@@ -14,17 +14,17 @@ import (
 
 // RenderStore is what the render stage reads and commits.
 type RenderStore interface {
-	RenderWork(ctx context.Context, s tidings.Segment) (tidings.RenderWork, error)
+	RenderWork(ctx context.Context, ss []tidings.Segment) (tidings.RenderWork, error)
 	PublishedTemplates(ctx context.Context, application, typ string) ([]tidings.Template, error)
-	Rendered(ctx context.Context, s tidings.Segment, items []tidings.Item, rs []tidings.Rendered) ([]tidings.Segment, error)
+	Rendered(ctx context.Context, ss []tidings.Segment, items []tidings.Item, rs []tidings.Rendered) ([]tidings.Segment, error)
 }
 
 // Render asks what: for each message, channel and locale that its notifications need it renders the published template.
 // A template that fails fails its own message alone, with the reason in its content's place.
 func Render(store RenderStore, now func() time.Time) tasks.Stage {
 	published := &publications{store: store, now: now, types: map[[2]string]publication{}}
-	return func(ctx context.Context, s tidings.Segment) ([]tidings.Segment, error) {
-		w, err := store.RenderWork(ctx, s)
+	return tasks.Grouped(func(ctx context.Context, ss []tidings.Segment) ([]tidings.Segment, error) {
+		w, err := store.RenderWork(ctx, ss)
 		if err != nil {
 			return nil, err
 		}
@@ -32,8 +32,8 @@ func Render(store RenderStore, now func() time.Time) tasks.Stage {
 		if err != nil {
 			return nil, err
 		}
-		return store.Rendered(ctx, s, w.Items, rs)
-	}
+		return store.Rendered(ctx, ss, w.Items, rs)
+	})
 }
 
 func render(ctx context.Context, published *publications, w tidings.RenderWork) ([]tidings.Rendered, error) {

@@ -77,7 +77,6 @@ func must(t testing.TB, errs ...error) {
 func newWorld(t testing.TB, db *sql.DB) *world {
 	ctx := context.Background()
 	w := &world{t: t, db: db, streams: &streams{numbers: map[string][]int64{}}, sender: &sender{}}
-	db.OnAccept(func(s []tidings.Segment) { w.mu.Lock(); w.queue = append(w.queue, s...); w.mu.Unlock() })
 	must(t, db.PutMerchants(ctx, []tidings.Merchant{{ID: "acme", Name: "Acme"}}),
 		db.PutStores(ctx, []tidings.Store{{ID: "acme-1", Merchant: "acme", Name: "One"}, {ID: "acme-2", Merchant: "acme", Name: "Two"}}))
 	var users []tidings.User
@@ -164,16 +163,16 @@ func (w *world) run() {
 		if !ok {
 			return
 		}
-		following, err := w.stages[name(s)](context.Background(), s)
+		following, err := w.stages[name(s)].Run(context.Background(), s)
 		must(w.t, err)
-		if again, err := w.stages[name(s)](context.Background(), s); !errors.Is(err, tidings.ErrStale) || len(again) > 0 {
+		if again, err := w.stages[name(s)].Run(context.Background(), s); !errors.Is(err, tidings.ErrStale) || len(again) > 0 {
 			w.t.Fatalf("%s, run again: %v, %v", s.TaskID(), again, err)
 		}
 		w.queue = append(w.queue, following...)
 	}
 }
 
-// collect takes from SQL what no task was made for: OnAccept runs beside Accept.
+// collect takes from SQL what is left to do: no relay runs here.
 func (w *world) collect() {
 	w.t.Helper()
 	open, err := w.db.Untouched(context.Background(), -time.Hour, 1000)
@@ -263,7 +262,7 @@ func TestAWebSegmentThatDiedAfterItsCommitAppendsWhatItNumbered(t *testing.T) {
 		w.collect()
 		var last tidings.Segment
 		for s, ok := w.next(); ok; s, ok = w.next() {
-			following, err := w.stages[name(s)](context.Background(), s)
+			following, err := w.stages[name(s)].Run(context.Background(), s)
 			if s.Stage != tidings.Deliver {
 				must(t, err)
 			} else if err == nil {
@@ -274,10 +273,10 @@ func TestAWebSegmentThatDiedAfterItsCommitAppendsWhatItNumbered(t *testing.T) {
 		w.streams.fail = nil
 		raised, err := db.RaiseTry(context.Background(), []tidings.Segment{last})
 		must(t, err)
-		if _, err := w.stages["deliver-web"](context.Background(), last); !errors.Is(err, tidings.ErrStale) {
+		if _, err := w.stages["deliver-web"].Run(context.Background(), last); !errors.Is(err, tidings.ErrStale) {
 			t.Fatalf("a task of an older try ran: %v", err)
 		}
-		_, err = w.stages["deliver-web"](context.Background(), raised[0])
+		_, err = w.stages["deliver-web"].Run(context.Background(), raised[0])
 		must(t, err)
 		if got := w.streams.numbers["u00"]; len(got) != 1 || got[0] != 1 {
 			t.Fatalf("%v", got)

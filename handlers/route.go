@@ -9,20 +9,20 @@ import (
 
 // RouteStore is what the route stage reads and commits.
 type RouteStore interface {
-	RouteWork(ctx context.Context, s tidings.Segment) (tidings.RouteWork, error)
-	Routed(ctx context.Context, s tidings.Segment, ds []tidings.Delivery) ([]tidings.Segment, error)
+	RouteWork(ctx context.Context, ss []tidings.Segment) (tidings.RouteWork, error)
+	Routed(ctx context.Context, ss []tidings.Segment, ds []tidings.Delivery) ([]tidings.Segment, error)
 }
 
 // Route asks which way: it turns each notification into deliveries, one for each channel. The decisions are tidings.Plan,
 // which the preview calls too.
 func Route(store RouteStore) tasks.Stage {
-	return func(ctx context.Context, s tidings.Segment) ([]tidings.Segment, error) {
-		w, err := store.RouteWork(ctx, s)
+	return tasks.Grouped(func(ctx context.Context, ss []tidings.Segment) ([]tidings.Segment, error) {
+		w, err := store.RouteWork(ctx, ss)
 		if err != nil {
 			return nil, err
 		}
-		return store.Routed(ctx, s, route(w))
-	}
+		return store.Routed(ctx, ss, route(w))
+	})
 }
 
 func route(w tidings.RouteWork) []tidings.Delivery {

@@ -427,7 +427,7 @@ func (db *DB) acquireSegments(batch tidings.ID, ms []tidings.Message) (rows []se
 		for ids := groups[g]; len(ids) > 0; ids = ids[min(len(ids), tidings.SegmentSize):] {
 			part := ids[:min(len(ids), tidings.SegmentSize)]
 			rows = append(rows, segmentRow{
-				Segment: tidings.Segment{ID: db.ids.Next(), Batch: batch, Lane: g.lane, Application: g.application, Stage: tidings.Acquire, Part: len(rows)},
+				Segment: tidings.Segment{ID: db.ids.Next(), Batch: batch, Lane: g.lane, Application: g.application, Stage: tidings.Acquire, Part: len(rows), Size: len(part)},
 				items:   mustJSON(acquireItems{Messages: part}),
 			})
 		}

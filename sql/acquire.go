@@ -3,37 +3,40 @@ package sql
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 
 	"tidings"
 )
 
+// messageRow is a message as the stages read it, each only the columns that it needs.
 type messageRow struct {
-	ID, Batch      int64
-	Application    string
-	Type           string
-	Lane           string
-	Audience, Data string
-	Channels       string
-	SendAt         int64  `db:"send_at"`
-	ExpiresAt      int64  `db:"expires_at"`
-	CollapseKey    string `db:"collapse_key"`
-	AcceptedAt     int64  `db:"accepted_at"`
-	CanceledAt     int64  `db:"canceled_at"`
+	ID          int64
+	Application string
+	Type        string
+	Audience    string
+	Data        []byte
+	Channels    string
+	SendAt      int64 `db:"send_at"`
+	ExpiresAt   int64 `db:"expires_at"`
+	AcceptedAt  int64 `db:"accepted_at"`
+	CanceledAt  int64 `db:"canceled_at"`
 }
 
 func (r messageRow) message() (tidings.Audienced, error) {
-	m := tidings.Audienced{Canceled: r.CanceledAt != 0, Message: tidings.Message{
-		ID: tidings.ID(r.ID), Batch: tidings.ID(r.Batch), Application: r.Application, Type: r.Type, Lane: tidings.Lane(r.Lane),
-		Data: json.RawMessage(r.Data), Channels: splitChannels(r.Channels), SendAt: timeOf(r.SendAt), ExpiresAt: timeOf(r.ExpiresAt),
-		CollapseKey: r.CollapseKey, AcceptedAt: timeOf(r.AcceptedAt)}}
+	m := tidings.Audienced{Canceled: r.CanceledAt != 0, Message: tidings.Message{ID: tidings.ID(r.ID), Application: r.Application,
+		Type: r.Type, Data: r.Data, Channels: splitChannels(r.Channels), SendAt: timeOf(r.SendAt), ExpiresAt: timeOf(r.ExpiresAt),
+		AcceptedAt: timeOf(r.AcceptedAt)}}
+	if r.Audience == "" {
+		return m, nil
+	}
 	return m, json.Unmarshal([]byte(r.Audience), &m.Audience)
 }
 
-func (db *DB) messages(ctx context.Context, ids []int64) ([]tidings.Audienced, error) {
+func (db *DB) messages(ctx context.Context, query string, ids []int64) ([]tidings.Audienced, error) {
 	var rows []messageRow
-	if err := db.Select(ctx, &rows, "messages-by-id", columns(unique(ids))); err != nil {
+	if err := db.Select(ctx, &rows, query, columns(unique(ids))); err != nil {
 		return nil, err
 	}
 	ms := make([]tidings.Audienced, len(rows))
@@ -54,15 +57,24 @@ func unique[T int64 | string](ids []T) []T {
 	return slices.Compact(ids)
 }
 
-// AcquireWork reads the messages of an acquire segment, the first with the progress that earlier pages made.
-func (db *DB) AcquireWork(ctx context.Context, s tidings.Segment) ([]tidings.Audienced, error) {
-	var items acquireItems
-	if _, err := db.segment(ctx, s, &items); err != nil {
+// AcquireWork reads the messages of acquire segments, with the progress that earlier pages made.
+func (db *DB) AcquireWork(ctx context.Context, ss []tidings.Segment) ([]tidings.Audienced, error) {
+	var ids []int64
+	made := map[int64]progress{}
+	_, err := db.segments(ctx, ss, func(text []byte) error {
+		var items acquireItems
+		err := json.Unmarshal(text, &items)
+		ids = append(ids, items.Messages...)
+		maps.Copy(made, items.Progress)
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
-	ms, err := db.messages(ctx, items.Messages)
-	if err == nil && len(ms) > 0 {
-		ms[0].After, ms[0].Size = items.After, items.Size
+	ms, err := db.messages(ctx, "acquire-messages", ids)
+	for i, m := range ms {
+		p := made[int64(m.ID)]
+		ms[i].After, ms[i].Size = p.After, p.Size
 	}
 	return ms, err
 }
@@ -220,9 +232,9 @@ func targets(a tidings.Audience, roles bool) bulk {
 }
 
 // Acquired commits a page: its notifications, the messages that it completes, a render segment for each 500 notifications
-// and an acquire segment for the rest.
-func (db *DB) Acquired(ctx context.Context, s tidings.Segment, p tidings.AcquirePage) ([]tidings.Segment, error) {
-	return db.step(ctx, s, 0, db.afterAcquire(s, p), func(t *tx) (int64, error) {
+// and acquire segments for the rest.
+func (db *DB) Acquired(ctx context.Context, ss []tidings.Segment, p tidings.AcquirePage) ([]tidings.Segment, error) {
+	return db.step(ctx, ss, 0, db.afterAcquire(ss[0], p), func(t *tx) (int64, error) {
 		if err := t.insertNotifications(ctx, p.Notifications); err != nil {
 			return 0, err
 		}
@@ -237,19 +249,21 @@ func (db *DB) Acquired(ctx context.Context, s tidings.Segment, p tidings.Acquire
 	})
 }
 
-func (db *DB) afterAcquire(s tidings.Segment, p tidings.AcquirePage) (next []segmentRow) {
-	for ns := p.Notifications; len(ns) > 0; ns = ns[min(len(ns), tidings.SegmentSize):] {
-		part := ns[:min(len(ns), tidings.SegmentSize)]
-		items := make([]tidings.Item, len(part))
-		for i, n := range part {
-			items[i] = tidings.Item{Message: n.Message, User: n.User, Locale: n.Locale}
-		}
-		next = append(next, db.child(s, tidings.Render, "", len(next), itemsText(items, true)))
+func (db *DB) afterAcquire(s tidings.Segment, p tidings.AcquirePage) []segmentRow {
+	items := make([]tidings.Item, len(p.Notifications))
+	for i, n := range p.Notifications {
+		items[i] = tidings.Item{Message: n.Message, User: n.User, Locale: n.Locale}
 	}
-	if len(p.Rest) > 0 {
-		rest := acquireItems{After: p.Rest[0].After, Size: p.Rest[0].Size,
-			Messages: ints(p.Rest, func(m tidings.Audienced) int64 { return int64(m.ID) })}
-		next = append(next, db.child(s, tidings.Acquire, "", len(next), mustJSON(rest)))
+	next := db.follow(s, tidings.Render, "", 0, items)
+	for ms := p.Rest; len(ms) > 0; ms = ms[min(len(ms), tidings.SegmentSize):] {
+		rest := acquireItems{Progress: map[int64]progress{}}
+		for _, m := range ms[:min(len(ms), tidings.SegmentSize)] {
+			rest.Messages = append(rest.Messages, int64(m.ID))
+			if m.After != "" {
+				rest.Progress[int64(m.ID)] = progress{m.After, m.Size}
+			}
+		}
+		next = append(next, db.child(s, tidings.Acquire, "", len(next), len(rest.Messages), mustJSON(rest)))
 	}
 	return next
 }

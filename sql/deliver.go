@@ -16,20 +16,18 @@ type webRow struct {
 	Expired int
 }
 
-// Number gives the web deliveries of a segment their place in their users' inboxes and returns the entries to append to the
+// Number gives the web deliveries of segments their place in their users' inboxes and returns the entries to append to the
 // streams, those numbered before by a lost run included. Numbers have no holes and follow the order of commits, because
 // each is drawn under its user's row lock in the transaction that moves the delivery to sent.
-func (db *DB) Number(ctx context.Context, s tidings.Segment) (entries []tidings.UserEntry, err error) {
+func (db *DB) Number(ctx context.Context, ss []tidings.Segment) (entries []tidings.UserEntry, err error) {
 	err = db.tx(ctx, func(t *tx) error {
 		entries = nil
-		var row open
-		if err := t.Get(ctx, &row, "lock-segment", int64(s.ID), s.Try); noRows(err) {
-			return tidings.ErrStale
-		} else if err != nil {
+		var locked []open
+		if err := t.Select(ctx, &locked, "lock-segments", tries(ss)); err != nil {
 			return err
 		}
 		var items notificationItems
-		if err := row.decode(s, &items); err != nil {
+		if _, err := opened(ss, locked, items.add); err != nil {
 			return err
 		}
 		var rows []webRow

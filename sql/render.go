@@ -6,13 +6,13 @@ import (
 	"tidings"
 )
 
-// RenderWork reads the notifications of a render segment and their messages.
-func (db *DB) RenderWork(ctx context.Context, s tidings.Segment) (w tidings.RenderWork, err error) {
+// RenderWork reads the notifications of render segments and their messages.
+func (db *DB) RenderWork(ctx context.Context, ss []tidings.Segment) (w tidings.RenderWork, err error) {
 	var items notificationItems
-	if _, err := db.segment(ctx, s, &items); err != nil {
+	if _, err := db.segments(ctx, ss, items.add); err != nil {
 		return w, err
 	}
-	ms, err := db.messages(ctx, items.Messages)
+	ms, err := db.messages(ctx, "render-messages", items.Messages)
 	if err != nil {
 		return w, err
 	}
@@ -24,10 +24,9 @@ func (db *DB) RenderWork(ctx context.Context, s tidings.Segment) (w tidings.Rend
 }
 
 // Rendered commits contents. What an earlier segment of the same message rendered stays as it is.
-func (db *DB) Rendered(ctx context.Context, s tidings.Segment, items []tidings.Item, rs []tidings.Rendered) ([]tidings.Segment, error) {
-	next := []segmentRow{db.child(s, tidings.Route, "", 0, itemsText(items, true))}
-	segment := int64(s.ID)
-	return db.step(ctx, s, len(rs), next, func(t *tx) (int64, error) {
+func (db *DB) Rendered(ctx context.Context, ss []tidings.Segment, items []tidings.Item, rs []tidings.Rendered) ([]tidings.Segment, error) {
+	segment := int64(ss[0].ID)
+	return db.step(ctx, ss, len(rs), db.follow(ss[0], tidings.Route, "", 0, items), func(t *tx) (int64, error) {
 		if len(rs) == 0 {
 			return 0, nil
 		}

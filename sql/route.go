@@ -7,12 +7,12 @@ import (
 )
 
 // RouteWork reads what the route stage decides on.
-func (db *DB) RouteWork(ctx context.Context, s tidings.Segment) (w tidings.RouteWork, err error) {
+func (db *DB) RouteWork(ctx context.Context, ss []tidings.Segment) (w tidings.RouteWork, err error) {
 	var items notificationItems
-	if w.Now, err = db.segment(ctx, s, &items); err != nil {
+	if w.Now, err = db.segments(ctx, ss, items.add); err != nil {
 		return w, err
 	}
-	ms, err := db.messages(ctx, items.Messages)
+	ms, err := db.messages(ctx, "route-messages", items.Messages)
 	if err != nil {
 		return w, err
 	}
@@ -67,10 +67,11 @@ func (db *DB) addressChannels(ctx context.Context, users []string) (map[string]m
 	return addresses, nil
 }
 
-// Routed commits deliveries, and a deliver segment for the queued ones of each channel.
-func (db *DB) Routed(ctx context.Context, s tidings.Segment, ds []tidings.Delivery) ([]tidings.Segment, error) {
+// Routed commits deliveries, and deliver segments for the queued ones of each channel.
+func (db *DB) Routed(ctx context.Context, ss []tidings.Segment, ds []tidings.Delivery) ([]tidings.Segment, error) {
+	s := ss[0]
 	segment := int64(s.ID)
-	return db.step(ctx, s, len(ds), db.afterRoute(s, ds), func(t *tx) (int64, error) {
+	return db.step(ctx, ss, len(ds), db.afterRoute(s, ds), func(t *tx) (int64, error) {
 		if len(ds) == 0 {
 			return 0, nil
 		}
@@ -97,9 +98,7 @@ func (db *DB) afterRoute(s tidings.Segment, ds []tidings.Delivery) (next []segme
 				items = append(items, tidings.Item{Message: d.Message, User: d.User})
 			}
 		}
-		if len(items) > 0 {
-			next = append(next, db.child(s, tidings.Deliver, c, len(next), itemsText(items, false)))
-		}
+		next = append(next, db.follow(s, tidings.Deliver, c, len(next), items)...)
 	}
 	return next
 }

@@ -16,11 +16,15 @@ type segmentRow struct {
 	items string
 }
 
-// acquireItems is what an acquire segment works on: messages, the first of them from a page on.
+// acquireItems is what an acquire segment works on: messages, and how far earlier pages came with some of them.
 type acquireItems struct {
-	Messages []int64 `json:"m"`
-	After    string  `json:"after,omitempty"`
-	Size     int     `json:"size,omitempty"`
+	Messages []int64            `json:"m"`
+	Progress map[int64]progress `json:"p,omitempty"`
+}
+
+type progress struct {
+	After string `json:"after"` // users up to this one are resolved
+	Size  int    `json:"size"`  // and were counted
 }
 
 // notificationItems is what render and route segments work on, column by column.
@@ -76,51 +80,79 @@ func (t *tx) insertSegments(ctx context.Context, rows []segmentRow) error {
 		strs(rows, func(r segmentRow) string { return string(r.Stage) }),
 		strs(rows, func(r segmentRow) string { return string(r.Channel) }),
 		ints(rows, func(r segmentRow) int64 { return int64(r.Part) }),
+		ints(rows, func(r segmentRow) int64 { return int64(r.Size) }),
 		strs(rows, func(r segmentRow) string { return r.items })))
 	return err
 }
 
-// child makes a segment that follows s.
-func (db *DB) child(s tidings.Segment, stage tidings.StageName, c tidings.Channel, part int, items string) segmentRow {
+// child makes a segment of size items that follows s.
+func (db *DB) child(s tidings.Segment, stage tidings.StageName, c tidings.Channel, part, size int, items string) segmentRow {
 	return segmentRow{items: items, Segment: tidings.Segment{ID: db.ids.Next(), Parent: s.ID, Batch: s.Batch, Lane: s.Lane,
-		Application: s.Application, Stage: stage, Channel: c, Part: part}}
+		Application: s.Application, Stage: stage, Channel: c, Part: part, Size: size}}
+}
+
+// follow cuts items into segments that follow s, numbered from part on.
+func (db *DB) follow(s tidings.Segment, stage tidings.StageName, c tidings.Channel, part int, items []tidings.Item) (rows []segmentRow) {
+	for ; len(items) > 0; items = items[min(len(items), tidings.SegmentSize):] {
+		cut := items[:min(len(items), tidings.SegmentSize)]
+		rows = append(rows, db.child(s, stage, c, part+len(rows), len(cut), itemsText(cut, stage != tidings.Deliver)))
+	}
+	return rows
 }
 
 // open is a segment that is not finished, as a stage reads it.
 type open struct {
+	ID    int64
 	Items string
 	Now   int64
 }
 
-// segment reads what s works on into items, and the database's time.
-func (db *DB) segment(ctx context.Context, s tidings.Segment, items any) (time.Time, error) {
-	var row open
-	if err := db.Get(ctx, &row, "segment", int64(s.ID), s.Try); noRows(err) {
-		return time.Time{}, tidings.ErrStale
-	} else if err != nil {
+// segments reads what ss work on, giving each segment's items to into, and the database's time. ErrStale: one of them is
+// finished or of a later try.
+func (db *DB) segments(ctx context.Context, ss []tidings.Segment, into func(items []byte) error) (time.Time, error) {
+	var rows []open
+	if err := db.Select(ctx, &rows, "segments", tries(ss)); err != nil {
 		return time.Time{}, err
 	}
-	return timeOf(row.Now), row.decode(s, items)
+	return opened(ss, rows, into)
 }
 
-func (o open) decode(s tidings.Segment, items any) error {
-	if err := json.Unmarshal([]byte(o.Items), items); err != nil {
-		return fmt.Errorf("segment %s: items: %w", s.ID, err)
+func opened(ss []tidings.Segment, rows []open, into func(items []byte) error) (now time.Time, err error) {
+	if len(rows) != len(ss) {
+		return now, tidings.ErrStale
 	}
+	for _, r := range rows {
+		if err := into([]byte(r.Items)); err != nil {
+			return now, fmt.Errorf("segment %s: items: %w", tidings.ID(r.ID), err)
+		}
+	}
+	return timeOf(rows[0].Now), nil
+}
+
+// add appends the items of a segment.
+func (n *notificationItems) add(text []byte) error {
+	var more notificationItems
+	if err := json.Unmarshal(text, &more); err != nil {
+		return err
+	}
+	n.Messages, n.Users, n.Locales = append(n.Messages, more.Messages...), append(n.Users, more.Users...), append(n.Locales, more.Locales...)
 	return nil
 }
 
-// step is the commit of a stage: the end of s, its effect and the segments that follow, together or not at all. planned is
-// how many rows the effect means to make; it returns how many it made.
+// step is the commit of a stage: the end of ss, their effect and the segments that follow, together or not at all. The
+// first of ss stands for all: what follows is its children, and planned, how many rows the effect means to make, is noted
+// on it. The effect returns how many it made.
 //
-// Ending s comes first: the lock on its row is the claim. A second worker waits for it and then finds s finished.
-func (db *DB) step(ctx context.Context, s tidings.Segment, planned int, next []segmentRow, effect func(*tx) (made int64, err error)) ([]tidings.Segment, error) {
+// Ending ss comes first: the lock on their rows is the claim. A second worker waits for it and then finds them finished.
+func (db *DB) step(ctx context.Context, ss []tidings.Segment, planned int, next []segmentRow, effect func(*tx) (made int64, err error)) ([]tidings.Segment, error) {
+	plans, children := make([]int64, len(ss)), make([]int64, len(ss))
+	plans[0], children[0] = int64(planned), int64(len(next))
 	err := db.relaxed(ctx, func(t *tx) error {
-		n, err := t.Exec(ctx, "finish-segment", int64(s.ID), s.Try, planned, len(next))
+		n, err := t.Exec(ctx, "end-segments", append(tries(ss), plans, children))
 		if err != nil {
 			return err
 		}
-		if n == 0 {
+		if n != int64(len(ss)) {
 			return tidings.ErrStale
 		}
 		made, err := effect(t)
@@ -128,7 +160,7 @@ func (db *DB) step(ctx context.Context, s tidings.Segment, planned int, next []s
 			return err
 		}
 		if made != int64(planned) {
-			if _, err := t.Exec(ctx, "set-planned", int64(s.ID), made); err != nil {
+			if _, err := t.Exec(ctx, "set-planned", int64(ss[0].ID), made); err != nil {
 				return err
 			}
 		}
@@ -152,8 +184,8 @@ func (db *DB) Claim(ctx context.Context, s tidings.Segment, lease time.Duration)
 		return claim, nil, err
 	}
 	var items notificationItems
-	if err := row.decode(s, &items); err != nil {
-		return claim, nil, err
+	if err := items.add([]byte(row.Items)); err != nil {
+		return claim, nil, fmt.Errorf("segment %s: items: %w", s.ID, err)
 	}
 	return claim, items.items(), nil
 }
@@ -173,13 +205,14 @@ type finisher struct {
 }
 
 type finishing struct {
-	id, claim int64
-	done      chan error
+	segments []tidings.Segment
+	claim    int64
+	done     chan error
 }
 
-// Finish ends a segment whose effect is done. The claim of a web segment is 0.
-func (db *DB) Finish(ctx context.Context, id tidings.ID, claim int64) error {
-	f := finishing{int64(id), claim, make(chan error, 1)}
+// Finish ends segments whose effect is done, of one claim. That of web segments is 0.
+func (db *DB) Finish(ctx context.Context, ss []tidings.Segment, claim int64) error {
+	f := finishing{ss, claim, make(chan error, 1)}
 	db.finisher.mu.Lock()
 	db.finisher.waiting = append(db.finisher.waiting, f)
 	if !db.finisher.running {
@@ -206,10 +239,15 @@ func (db *DB) finishAll() {
 			return
 		}
 		db.finisher.mu.Unlock()
+		var ids, claims []int64
+		for _, f := range batch {
+			for _, s := range f.segments {
+				ids, claims = append(ids, int64(s.ID)), append(claims, f.claim)
+			}
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		err := db.relaxed(ctx, func(t *tx) error {
-			_, err := t.Exec(ctx, "finish-segments", columns(
-				ints(batch, func(f finishing) int64 { return f.id }), ints(batch, func(f finishing) int64 { return f.claim })))
+			_, err := t.Exec(ctx, "finish-segments", columns(ids, claims))
 			return err
 		})
 		cancel()

@@ -100,7 +100,7 @@ var stages = map[tidings.StageName]func(*sql.DB, tidings.Segment) error{
 
 func acquire(db *sql.DB, s tidings.Segment) error {
 	ctx := context.Background()
-	ms, err := db.AcquireWork(ctx, s)
+	ms, err := db.AcquireWork(ctx, []tidings.Segment{s})
 	if err != nil {
 		return err
 	}
@@ -113,13 +113,13 @@ func acquire(db *sql.DB, s tidings.Segment) error {
 		p.Notifications = append(p.Notifications, found...)
 		p.Ended = append(p.Ended, tidings.AcquireEnd{Message: m.ID, Size: size})
 	}
-	_, err = db.Acquired(ctx, s, p)
+	_, err = db.Acquired(ctx, []tidings.Segment{s}, p)
 	return err
 }
 
 func render(db *sql.DB, s tidings.Segment) error {
 	ctx := context.Background()
-	w, err := db.RenderWork(ctx, s)
+	w, err := db.RenderWork(ctx, []tidings.Segment{s})
 	if err != nil {
 		return err
 	}
@@ -134,13 +134,13 @@ func render(db *sql.DB, s tidings.Segment) error {
 			rs = append(rs, r)
 		}
 	}
-	_, err = db.Rendered(ctx, s, w.Items, rs)
+	_, err = db.Rendered(ctx, []tidings.Segment{s}, w.Items, rs)
 	return err
 }
 
 func route(db *sql.DB, s tidings.Segment) error {
 	ctx := context.Background()
-	w, err := db.RouteWork(ctx, s)
+	w, err := db.RouteWork(ctx, []tidings.Segment{s})
 	if err != nil {
 		return err
 	}
@@ -157,17 +157,17 @@ func route(db *sql.DB, s tidings.Segment) error {
 			ds = append(ds, d)
 		}
 	}
-	_, err = db.Routed(ctx, s, ds)
+	_, err = db.Routed(ctx, []tidings.Segment{s}, ds)
 	return err
 }
 
 func deliver(db *sql.DB, s tidings.Segment) error {
 	ctx := context.Background()
 	if s.Channel == tidings.Web {
-		if _, err := db.Number(ctx, s); err != nil {
+		if _, err := db.Number(ctx, []tidings.Segment{s}); err != nil {
 			return err
 		}
-		return db.Finish(ctx, s.ID, 0)
+		return db.Finish(ctx, []tidings.Segment{s}, 0)
 	}
 	claim, items, err := db.Claim(ctx, s, time.Minute)
 	if err != nil {
@@ -187,7 +187,7 @@ func deliver(db *sql.DB, s tidings.Segment) error {
 	if err := db.Settle(ctx, ss); err != nil {
 		return err
 	}
-	return db.Finish(ctx, s.ID, claim.Token)
+	return db.Finish(ctx, []tidings.Segment{s}, claim.Token)
 }
 
 func must(t testing.TB, err error) {

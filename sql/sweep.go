@@ -13,13 +13,13 @@ type lostRow struct {
 	Application       string
 	Stage             string
 	Channel           string
-	Part, Try         int
+	Part, Size, Try   int
 	TouchedAt         int64 `db:"touched_at"`
 }
 
 func (r lostRow) segment() tidings.Segment {
 	return tidings.Segment{ID: tidings.ID(r.ID), Parent: tidings.ID(r.Parent), Batch: tidings.ID(r.Batch), Lane: tidings.Lane(r.Lane),
-		Application: r.Application, Stage: tidings.StageName(r.Stage), Channel: tidings.Channel(r.Channel), Part: r.Part, Try: r.Try}
+		Application: r.Application, Stage: tidings.StageName(r.Stage), Channel: tidings.Channel(r.Channel), Part: r.Part, Size: r.Size, Try: r.Try}
 }
 
 // Untouched returns open segments that were not written, enqueued, claimed or looked at within grace, taking the
@@ -147,7 +147,7 @@ func (db *DB) dueSegments(due []dueRow) (rows []segmentRow) {
 		batch.Lane, batch.Application = tidings.Lane(g.lane), g.application
 		for items := groups[g]; len(items) > 0; items = items[min(len(items), tidings.SegmentSize):] {
 			part := items[:min(len(items), tidings.SegmentSize)]
-			rows = append(rows, db.child(batch, tidings.Deliver, tidings.Channel(g.channel), len(rows), itemsText(part, false)))
+			rows = append(rows, db.child(batch, tidings.Deliver, tidings.Channel(g.channel), len(rows), len(part), itemsText(part, false)))
 		}
 	}
 	return rows

@@ -19,7 +19,7 @@ type Metrics struct {
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		stages: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "tidings_stage_seconds",
-			Help: "Runs of a stage by outcome: done, failed (asynq retries), stale (nothing was left to do).",
+			Help:    "Runs of a stage by outcome: done, failed (asynq retries), stale (nothing was left to do).",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16)}, []string{"lane", "stage", "outcome"}),
 		relays: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tidings_relay_segments_total",
 			Help: "Segments by what the relay did: enqueued, waits (in SQL, its lane has enough), failed, again (a lost task)."}, []string{"outcome"}),

@@ -18,10 +18,6 @@ import (
 	"tidings"
 )
 
-// Stage is one step of the road: a function from a segment to the segments that follow it, which it has written in its own
-// transaction. It may be run twice, or by two workers at once.
-type Stage func(ctx context.Context, s tidings.Segment) (next []tidings.Segment, err error)
-
 // taskTimeout ends a stage that hangs. It is far above what 500 items need.
 const taskTimeout = 60 * time.Second
 
@@ -64,13 +60,22 @@ type adapter struct {
 }
 
 func (a adapter) handle(stage Stage) asynq.HandlerFunc {
+	gathered := &group{stage: stage, follow: a.relay.Put}
 	return func(ctx context.Context, t *asynq.Task) error {
 		var s tidings.Segment
 		if err := json.Unmarshal(t.Payload(), &s); err != nil {
 			return fmt.Errorf("not a segment: %w: %w", err, asynq.SkipRetry)
 		}
 		started := time.Now()
-		next, err := stage(ctx, s)
+		var err error
+		if stage.alone {
+			var next []tidings.Segment
+			if next, err = stage.Run(ctx, s); err == nil {
+				a.relay.Put(next)
+			}
+		} else {
+			err = gathered.join(ctx, s)
+		}
 		if errors.Is(err, tidings.ErrStale) {
 			a.metrics.ran(s, "stale", started)
 			return nil
@@ -81,7 +86,6 @@ func (a adapter) handle(stage Stage) asynq.HandlerFunc {
 			return err
 		}
 		a.metrics.ran(s, "done", started)
-		a.relay.Put(next)
 		return nil
 	}
 }

@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -19,11 +20,10 @@ type Work struct {
 	Stages map[tidings.StageName]Stage
 	// Deliver are the channels served, each with its stage. A channel without an integration is not among them.
 	Deliver map[tidings.Channel]Stage
-	// Concurrency is how many tasks of one queue run at once; 0: defaultConcurrency.
-	Concurrency map[string]int // by task kind: "acquire", "deliver-sms"
+	// Concurrency is how many segments of a lane and channel are handed to a provider at once; 0: 4.
+	Concurrency int
 }
 
-// defaultConcurrency keeps few tasks in flight: a segment holds up to 500 items, and what waits gathers into larger ones.
 const defaultConcurrency = 4
 
 // shutdownTimeout is what a stage under way is given when the process stops. A claim that is cut off lapses by itself.
@@ -57,9 +57,9 @@ func Start(rdb redis.UniversalClient, w Work, bell *Doorbell, relay *Relay, met 
 }
 
 func (ws *Workers) serve(rdb redis.UniversalClient, s tidings.Segment, a adapter, stage Stage, w Work) error {
-	n := w.Concurrency[kind(s)]
-	if n == 0 {
-		n = defaultConcurrency
+	n := groupSegments // so many tasks can gather for the next run
+	if stage.alone {
+		n = cmp.Or(w.Concurrency, defaultConcurrency)
 	}
 	server := asynq.NewServerFromRedisClient(rdb, asynq.Config{
 		Concurrency: n,

@@ -61,7 +61,7 @@ func (p *process) startWorkers(public string) error {
 		},
 		Deliver: deliver,
 	}
-	if work.Concurrency, err = concurrency(p.cfg.Concurrency, deliver); err != nil {
+	if work.Concurrency, err = concurrency(p.cfg.Concurrency); err != nil {
 		return err
 	}
 	dequeuer := redis.NewUniversalClient(p.options) // the doorbell hooks into it
@@ -110,11 +110,11 @@ func (p *process) deliverStages(public string) (map[tidings.Channel]tasks.Stage,
 
 func (p *process) provider(s tidings.Sender, err error) (tasks.Stage, error) {
 	if err != nil {
-		return nil, err
+		return tasks.Stage{}, err
 	}
 	window, err := time.ParseDuration(p.cfg.ReceiptWindow)
 	if err != nil || window < handlers.MinReceiptWindow {
-		return nil, fmt.Errorf("TIDINGS_RECEIPT_WINDOW: %q is no duration of %s or more", p.cfg.ReceiptWindow, handlers.MinReceiptWindow)
+		return tasks.Stage{}, fmt.Errorf("TIDINGS_RECEIPT_WINDOW: %q is no duration of %s or more", p.cfg.ReceiptWindow, handlers.MinReceiptWindow)
 	}
 	return handlers.Deliver(p.db, s, window, p.log), nil
 }
@@ -168,20 +168,13 @@ func channelNames(stages map[tidings.Channel]tasks.Stage) (names []string) {
 	return names
 }
 
-// concurrency is the setting, for each kind of task.
-func concurrency(text string, deliver map[tidings.Channel]tasks.Stage) (map[string]int, error) {
+// concurrency reads the setting.
+func concurrency(text string) (int, error) {
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 || n > 256 {
-		return nil, fmt.Errorf("TIDINGS_CONCURRENCY: %q is no number from 1 to 256", text)
+		return 0, fmt.Errorf("TIDINGS_CONCURRENCY: %q is no number from 1 to 256", text)
 	}
-	by := map[string]int{}
-	for _, s := range tidings.Stages {
-		by[string(s)] = n
-	}
-	for c := range deliver {
-		by[string(tidings.Deliver)+"-"+string(c)] = n
-	}
-	return by, nil
+	return n, nil
 }
 
 // How often a worker looks after what nobody waits for.

@@ -141,12 +141,22 @@ CREATE TABLE messages (
     collapse_key     text NOT NULL DEFAULT '',
     cancellation_key text NOT NULL DEFAULT '',
     accepted_at      bigint NOT NULL,
-    size             bigint NOT NULL DEFAULT -1, -- the audience, by a count apart from its rows; -1: not acquired yet
-    reason           text NOT NULL DEFAULT '',   -- why it ended in the acquire stage
     canceled_at      bigint NOT NULL DEFAULT 0
 );
 CREATE INDEX messages_application ON messages (application, id);
 CREATE INDEX messages_cancellation ON messages (application, cancellation_key) WHERE cancellation_key <> '';
+
+-- How the acquire stage ended for a message: the size of its audience, by a count apart from the rows, and why there is
+-- nobody in it. A table of its own, because a message is wide and writing it again would cost ten times this row.
+CREATE TABLE audiences (
+    message_id bigint PRIMARY KEY,
+    size       bigint NOT NULL,
+    reason     text NOT NULL DEFAULT ''
+);
+
+-- A message with the end of its acquire stage; size is -1 before that.
+CREATE VIEW acquired AS
+SELECT m.*, coalesce(a.size, -1) AS size, coalesce(a.reason, '') AS reason FROM messages m LEFT JOIN audiences a ON a.message_id = m.id;
 
 CREATE TABLE idempotency_keys (
     application {id} NOT NULL,
@@ -260,6 +270,7 @@ CREATE TABLE segments (
     stage       text NOT NULL,
     channel     text NOT NULL DEFAULT '',
     part        bigint NOT NULL,
+    size        bigint NOT NULL,            -- of items
     try         bigint NOT NULL DEFAULT 0,
     claim       bigint NOT NULL DEFAULT 0,  -- fencing token of the worker that holds it
     claim_until bigint NOT NULL DEFAULT 0,
@@ -270,6 +281,10 @@ CREATE TABLE segments (
     finished_at bigint
 );
 CREATE INDEX segments_open ON segments (touched_at) WHERE finished_at IS NULL;
+
+-- Messages that some open segment works on. Its batch does not tell: a stage merges segments of several batches.
+CREATE VIEW open_messages AS
+SELECT DISTINCT CAST(e.value AS bigint) AS id FROM segments s {messages of s} WHERE s.finished_at IS NULL;
 
 -- A user sees a notification while one of the memberships through which it reached him lasts (or it was addressed to
 -- himself, 'u'), once the route stage has decided on it, and not while all of it waits for send_at or was taken back.
@@ -300,15 +315,14 @@ GROUP BY id HAVING sum(expected) <> sum(found)
 UNION ALL
 -- A message still in its acquire stage has some of its notifications; one that does not exist may have none.
 SELECT 'audience', 'message ' || id, sum(expected), sum(found) FROM (
-    SELECT id, size AS expected, 0 AS found FROM messages
+    SELECT id, size AS expected, 0 AS found FROM acquired
     UNION ALL SELECT message_id, 0, count(*) FROM notifications GROUP BY message_id) sides
 GROUP BY id HAVING sum(expected) <> sum(found) AND sum(expected) >= 0
 UNION ALL
--- A message whose batch has nothing left to do has ended, with a reason or with a delivery for each notification on each
+-- A message that no segment works on any more has ended, with a reason or with a delivery for each notification on each
 -- of its channels.
 SELECT 'message', 'message ' || id, max(size), coalesce(min(n), 0) FROM (
-    SELECT id, size, NULL AS n FROM messages
-    WHERE batch NOT IN (SELECT batch FROM segments WHERE finished_at IS NULL) AND size <> 0
+    SELECT id, size, NULL AS n FROM acquired WHERE id NOT IN (SELECT id FROM open_messages) AND size <> 0
     UNION ALL SELECT message_id, 0, count(*) FROM deliveries GROUP BY message_id, channel) sides
 GROUP BY id HAVING min(size) < 0 OR max(size) > 0 AND (coalesce(min(n), 0) <> max(size) OR max(n) <> max(size))
 UNION ALL

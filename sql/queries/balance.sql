@@ -6,7 +6,7 @@ SELECT rule, place, CAST(expected AS bigint) AS expected, CAST(found AS bigint) 
 -- name: balance-counts
 SELECT (SELECT count(*) FROM messages) AS messages,
     (SELECT count(*) FROM notifications) AS notifications,
-    (SELECT count(*) FROM messages WHERE size < 0 OR batch IN (SELECT batch FROM segments WHERE finished_at IS NULL)) AS open
+    (SELECT count(*) FROM acquired WHERE size < 0 OR id IN (SELECT id FROM open_messages)) AS open
 
 -- name: balance-states
 SELECT state, count(*) AS n FROM deliveries GROUP BY state

@@ -51,7 +51,7 @@ WHERE user_id = $1 AND message_id IN (
 
 -- name: history-older
 -- A merchant's history is that of its own members and of its stores: $2 is the merchant's id, '' for a store.
-SELECT m.id AS message_id, m.application, m.type, m.accepted_at, m.size FROM messages m
+SELECT m.id AS message_id, m.application, m.type, m.accepted_at, m.size FROM acquired m
 WHERE m.id IN (
     SELECT x.message_id FROM dimensions x
     WHERE (x.dimension = $1 OR x.dimension IN (SELECT 's:' || s.id FROM stores s WHERE s.merchant_id = $2)) AND x.message_id < $3)
@@ -60,7 +60,7 @@ WHERE m.id IN (
 ORDER BY m.id DESC LIMIT $4
 
 -- name: history-newer
-SELECT m.id AS message_id, m.application, m.type, m.accepted_at, m.size FROM messages m
+SELECT m.id AS message_id, m.application, m.type, m.accepted_at, m.size FROM acquired m
 WHERE m.id IN (
     SELECT x.message_id FROM dimensions x
     WHERE (x.dimension = $1 OR x.dimension IN (SELECT 's:' || s.id FROM stores s WHERE s.merchant_id = $2)) AND x.message_id > $3)

@@ -3,17 +3,17 @@
 
 -- name: message
 SELECT id, application, type, lane, audience, data, send_at, expires_at, accepted_at, size, reason, canceled_at
-FROM messages WHERE id = $2 AND ($1 = '' OR application = $1)
+FROM acquired WHERE id = $2 AND ($1 = '' OR application = $1)
 
 -- name: messages-older
 SELECT id, application, type, lane, audience, data, send_at, expires_at, accepted_at, size, reason, canceled_at
-FROM messages WHERE ($1 = '' OR application = $1) AND ($2 = '' OR type = $2)
+FROM acquired WHERE ($1 = '' OR application = $1) AND ($2 = '' OR type = $2)
     AND accepted_at >= $3 AND (CAST($4 AS bigint) = 0 OR accepted_at < CAST($4 AS bigint)) AND id < $5
 ORDER BY id DESC LIMIT $6
 
 -- name: messages-newer
 SELECT id, application, type, lane, audience, data, send_at, expires_at, accepted_at, size, reason, canceled_at
-FROM messages WHERE ($1 = '' OR application = $1) AND ($2 = '' OR type = $2)
+FROM acquired WHERE ($1 = '' OR application = $1) AND ($2 = '' OR type = $2)
     AND accepted_at >= $3 AND (CAST($4 AS bigint) = 0 OR accepted_at < CAST($4 AS bigint)) AND id > $5
 ORDER BY id LIMIT $6
 

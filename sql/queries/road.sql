@@ -1,7 +1,12 @@
--- name: messages-by-id
-SELECT m.id, m.batch, m.application, m.type, m.lane, m.audience, m.data, m.channels, m.send_at, m.expires_at, m.collapse_key,
-    m.accepted_at, m.canceled_at
+-- name: acquire-messages
+SELECT m.id, m.audience, m.expires_at, m.accepted_at, m.canceled_at
 FROM rows(id bigint) JOIN messages m ON m.id = rows.id ORDER BY m.id
+
+-- name: render-messages
+SELECT m.id, m.application, m.type, m.channels, m.data FROM rows(id bigint) JOIN messages m ON m.id = rows.id
+
+-- name: route-messages
+SELECT m.id, m.channels, m.send_at, m.expires_at, m.canceled_at FROM rows(id bigint) JOIN messages m ON m.id = rows.id
 
 -- name: resolve-users
 -- The users that messages name, without any narrowing: the common case, all messages of a page at once.
@@ -76,7 +81,7 @@ INSERT INTO dimensions (dimension, message_id)
 SELECT dimension, message_id FROM rows(dimension text, message_id bigint) WHERE true ON CONFLICT DO NOTHING
 
 -- name: end-acquire
-UPDATE messages SET size = rows.size, reason = rows.reason FROM rows(id bigint, size bigint, reason text) WHERE messages.id = rows.id
+INSERT INTO audiences (message_id, size, reason) SELECT id, size, reason FROM rows(id bigint, size bigint, reason text)
 
 -- name: insert-contents
 INSERT INTO contents (message_id, channel, locale, version, title, body, url, reason, detail, segment)

@@ -1,11 +1,15 @@
--- name: segment
-SELECT items, now_us() AS now FROM segments WHERE id = $1 AND try = $2 AND finished_at IS NULL
+-- name: segments
+SELECT s.id, s.items, now_us() AS now FROM rows(id bigint, try bigint) JOIN segments s ON s.id = rows.id
+WHERE s.try = rows.try AND s.finished_at IS NULL
 
--- name: lock-segment
-SELECT items, now_us() AS now FROM segments WHERE id = $1 AND try = $2 AND finished_at IS NULL {lock}
+-- name: lock-segments
+SELECT s.id, s.items, now_us() AS now FROM rows(id bigint, try bigint) JOIN segments s ON s.id = rows.id
+WHERE s.try = rows.try AND s.finished_at IS NULL {lock s}
 
--- name: finish-segment
-UPDATE segments SET finished_at = now_us(), planned = $3, children = $4 WHERE id = $1 AND try = $2 AND finished_at IS NULL
+-- name: end-segments
+UPDATE segments SET finished_at = now_us(), planned = rows.planned, children = rows.children
+FROM rows(id bigint, try bigint, planned bigint, children bigint)
+WHERE segments.id = rows.id AND segments.try = rows.try AND segments.finished_at IS NULL
 
 -- name: set-planned
 UPDATE segments SET planned = $2 WHERE id = $1
@@ -29,9 +33,9 @@ UPDATE segments SET claim_until = 0, touched_at = 0 WHERE id = $1 AND claim = $2
 -- name: lost-segments
 -- Open segments that nobody has touched within the grace, one of each application in turn, so that a large backlog of
 -- one does not stand before the others.
-SELECT id, parent, batch, lane, application, stage, channel, part, try, touched_at
+SELECT id, parent, batch, lane, application, stage, channel, part, size, try, touched_at
 FROM (SELECT s.*, row_number() OVER (PARTITION BY lane, application ORDER BY touched_at, id) AS turn
-      FROM (SELECT id, parent, batch, lane, application, stage, channel, part, try, touched_at FROM segments
+      FROM (SELECT id, parent, batch, lane, application, stage, channel, part, size, try, touched_at FROM segments
             WHERE finished_at IS NULL AND touched_at < now_us() - $1 AND claim_until < now_us()
             ORDER BY touched_at LIMIT 20000) s) t
 ORDER BY turn, touched_at LIMIT $2
@@ -56,6 +60,3 @@ WHERE deliveries.message_id = rows.message_id AND deliveries.user_id = rows.user
 
 -- name: open-segments
 SELECT lane, count(*) AS n FROM segments WHERE finished_at IS NULL GROUP BY lane
-
--- name: prune-segments
-DELETE FROM segments WHERE finished_at IS NOT NULL AND finished_at < now_us() - $1

@@ -1,0 +1,143 @@
+package tasks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"tidings"
+)
+
+// Stage is one step of the road: from segments to the segments that follow them, which it has written in its own
+// transaction. It may be run twice, or by two workers at once.
+type Stage struct {
+	run   func(ctx context.Context, ss []tidings.Segment) (next []tidings.Segment, err error)
+	alone bool
+}
+
+// Grouped is a stage that works on several segments of one lane and application at once. Their tasks gather while the run
+// before them is under way, as requests do for a group commit: a lone task runs at once, and a crowd shares the statements
+// and the commit of one run. What follows them is merged, so that small batches grow into full segments on their way.
+func Grouped(f func(ctx context.Context, ss []tidings.Segment) (next []tidings.Segment, err error)) Stage {
+	return Stage{run: f}
+}
+
+// Each is a stage that works on one segment, several side by side: one that waits for a far side and must not make others
+// wait with it.
+func Each(f func(ctx context.Context, s tidings.Segment) (next []tidings.Segment, err error)) Stage {
+	return Stage{alone: true, run: func(ctx context.Context, ss []tidings.Segment) (next []tidings.Segment, err error) {
+		for _, s := range ss {
+			n, failure := f(ctx, s)
+			next, err = append(next, n...), errors.Join(err, failure)
+		}
+		return next, err
+	}}
+}
+
+// Run runs the stage. A panic is an error of the segments it was given.
+func (st Stage) Run(ctx context.Context, ss ...tidings.Segment) (next []tidings.Segment, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the stage panicked: %v", p)
+		}
+	}()
+	return st.run(ctx, ss)
+}
+
+// What one run takes at the most: enough that its fixed costs are spread thin, and still one short step.
+const (
+	groupItems    = 2 * tidings.SegmentSize
+	groupSegments = 64
+)
+
+// group gathers the tasks of one queue into runs of its stage, one run at a time.
+type group struct {
+	stage  Stage
+	follow func([]tidings.Segment)
+
+	mu      sync.Mutex
+	waiting []*member
+	running bool
+}
+
+type member struct {
+	segment tidings.Segment
+	done    chan error
+}
+
+// join waits until a run with the segment in it has ended.
+func (g *group) join(ctx context.Context, s tidings.Segment) error {
+	m := &member{segment: s, done: make(chan error, 1)}
+	g.mu.Lock()
+	g.waiting = append(g.waiting, m)
+	if !g.running {
+		g.running = true
+		go g.run()
+	}
+	g.mu.Unlock()
+	select {
+	case err := <-m.done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (g *group) run() {
+	for {
+		members := g.take()
+		if members == nil {
+			return
+		}
+		g.serve(members)
+	}
+}
+
+// take removes the next run's members from those who wait: of the first one's application, each segment once.
+func (g *group) take() (members []*member) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.waiting) == 0 {
+		g.running = false
+		return nil
+	}
+	items, taken := 0, map[tidings.ID]bool{}
+	var left []*member
+	for _, m := range g.waiting {
+		s := m.segment
+		fits := len(members) == 0 || items+s.Size <= groupItems && len(members) < groupSegments
+		if s.Application == g.waiting[0].segment.Application && fits && !taken[s.ID] {
+			members, items, taken[s.ID] = append(members, m), items+s.Size, true
+		} else {
+			left = append(left, m)
+		}
+	}
+	g.waiting = left
+	return members
+}
+
+// serve runs members together. When that fails, because one of them is stale or poisoned, each runs alone, so that it is
+// nobody's fault but its own.
+func (g *group) serve(members []*member) {
+	ctx, cancel := context.WithTimeout(context.Background(), taskTimeout-5*time.Second) // the tasks' own deadline is later
+	defer cancel()
+	segments := make([]tidings.Segment, len(members))
+	for i, m := range members {
+		segments[i] = m.segment
+	}
+	next, err := g.stage.Run(ctx, segments...)
+	if err != nil && len(members) > 1 {
+		for _, m := range members {
+			g.serve([]*member{m})
+		}
+		return
+	}
+	if err == nil {
+		g.follow(next)
+	}
+	for _, m := range members {
+		m.done <- err
+	}
+}
