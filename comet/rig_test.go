@@ -2,8 +2,10 @@ package comet
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -19,6 +21,7 @@ import (
 
 	"tidings"
 	"tidings/auth"
+	"tidings/internal/proctest"
 	"tidings/internal/redistest"
 	"tidings/middleware"
 )
@@ -140,6 +143,8 @@ type rig struct {
 	redis  *redis.Client
 	list   *list
 	tokens *auth.Tokens
+	listen string       // where nodes listen; "": a port of their own
+	pages  http.Handler // what nodes serve beside the connections
 }
 
 func newRig(t testing.TB) *rig {
@@ -179,8 +184,13 @@ func (g *rig) node(change func(*Options)) *site {
 	door := middleware.NewDoor(middleware.Config{Origins: func(context.Context, string) bool { return true }})
 	mux := http.NewServeMux()
 	n.Routes(mux, door.Serve)
-	server := &http.Server{Handler: door.Wrap(mux), ReadHeaderTimeout: 5 * time.Second}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	all := http.NewServeMux()
+	all.Handle("/comet/", door.Wrap(mux))
+	if g.pages != nil {
+		all.Handle("/", g.pages)
+	}
+	server := &http.Server{Handler: all, ReadHeaderTimeout: 5 * time.Second}
+	listener, err := net.Listen("tcp", cmp.Or(g.listen, "127.0.0.1:0"))
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -207,10 +217,14 @@ func (g *rig) node(change func(*Options)) *site {
 
 func (g *rig) until(what string, ok func() bool) {
 	g.t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			g.t.Fatalf("in 10 s not: %s", what)
+	err := proctest.Until(10*time.Second, func() error {
+		if !ok() {
+			return errors.New(what)
 		}
+		return nil
+	})
+	if err != nil {
+		g.t.Fatal(err)
 	}
 }
 

@@ -41,8 +41,13 @@ export interface Options {
   /** Returns a user token; asked again when one has expired. */
   token: () => string | Promise<string>;
   transports?: Transport[];
-  /** Names this browser profile. */
+  /** Names this browser profile, or with share: false this tab. Default: random, and kept in storage if it is shared. */
   client?: string;
+  /**
+   * One connection for all tabs of the profile that show the same user (default). false: one for each tab. Without
+   * Web Locks or BroadcastChannel it is as if false.
+   */
+  share?: boolean;
   /** Where to begin. */
   cursor?: string;
   storage?: Pick<Storage, "getItem" | "setItem"> | null;
@@ -54,6 +59,8 @@ export interface Options {
   silence?: number;
   fetch?: typeof fetch;
   EventSource?: typeof EventSource;
+  BroadcastChannel?: typeof BroadcastChannel | null;
+  locks?: LockManager | null;
 }
 
 export interface Events {
@@ -79,9 +86,13 @@ export declare class Tidings {
   readonly cursor: string | null;
   readonly state: State;
   readonly unread: number;
+  /** Whether this tab holds the connection that all tabs share. */
+  readonly leading: boolean;
   on<E extends keyof Events>(event: E, handler: (detail: Events[E]) => void): () => void;
   start(): void;
+  /** Ends the connection, or leaves it to the other tabs. */
   stop(): void;
+  /** Sets the unread counter of all tabs. */
   setUnread(n: number): void;
   receive(frame: Frame): void;
 }

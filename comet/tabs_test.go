@@ -1,0 +1,284 @@
+package comet
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	cdppage "github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+)
+
+// tabsPage is a page that writes down what it hears. Its query is the module's options.
+const tabsPage = `<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><title>tab</title><script type="module">
+import { Tidings } from "/comet/tidings.js";
+const options = Object.fromEntries(new URLSearchParams(location.search));
+if (options.transport) options.transports = [options.transport];
+if (options.without) options[options.without] = null;
+window.got = [];
+window.tidings = new Tidings({ ...options, minBackoff: 20, maxBackoff: 200, ackDelay: 20, token: () => fetch("/token").then((r) => r.text()) });
+tidings.on("message", (m) => got.push(m.title));
+tidings.on("gone", (m) => got.push("gone " + m.number));
+tidings.on("reset", ({ cursor }) => got.push("reset " + cursor));
+tidings.on("close", (c) => c.code >= 3500 && got.push("closed " + c.reason));
+tidings.start();
+</script>`
+
+// tabs is the tabs of one browser profile on a node's page.
+type tabs struct {
+	*rig
+	browser context.Context
+	tokens  atomic.Int64  // how many were asked for
+	life    time.Duration // of a token
+	sent    int
+	streams *Streams
+}
+
+func newTabs(t *testing.T) *tabs {
+	b := &tabs{rig: newRig(t), life: time.Hour - time.Minute}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/token", func(w http.ResponseWriter, _ *http.Request) {
+		b.tokens.Add(1)
+		token, _, err := b.rig.tokens.Mint(claims("ann", time.Now().Add(b.life)))
+		if err != nil {
+			t.Error(err)
+		}
+		fmt.Fprint(w, token)
+	})
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		fmt.Fprint(w, tabsPage)
+	})
+	b.pages = mux
+	streams, stop := b.rig.streams()
+	t.Cleanup(stop)
+	b.streams = streams
+	b.browser = chromium(t)
+	return b
+}
+
+// chromium is a headless browser with a profile of the test's own.
+func chromium(t *testing.T) context.Context {
+	t.Helper()
+	options := append([]chromedp.ExecAllocatorOption{}, chromedp.DefaultExecAllocatorOptions[:]...)
+	options = append(options, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-background-networking", true))
+	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
+	t.Cleanup(stop)
+	ctx, cancel := chromedp.NewContext(allocator)
+	t.Cleanup(cancel)
+	if err := chromedp.Do(ctx); err != nil { // the browser lives as long as this context
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = chromedp.Cancel(ctx) })
+	return ctx
+}
+
+// tab is one open page.
+type tab struct {
+	all    *tabs
+	ctx    context.Context
+	closed context.CancelFunc
+	want   []string
+}
+
+// open opens a page and waits until it is connected, itself or by the tab that leads.
+func (b *tabs) open(s *site, query string) *tab {
+	b.t.Helper()
+	ctx, cancel := chromedp.NewContext(b.browser)
+	b.t.Cleanup(cancel)
+	p := &tab{all: b, ctx: ctx, closed: cancel}
+	if err := chromedp.Do(ctx, chromedp.Navigate(s.url+"/?"+query)); err != nil {
+		b.t.Fatal(err)
+	}
+	p.until(`tidings.state === "connected" && tidings.cursor !== null`)
+	return p
+}
+
+func (p *tab) until(expression string) {
+	p.all.t.Helper()
+	bounded, cancel := context.WithTimeout(p.ctx, 20*time.Second)
+	defer cancel()
+	// Frames of a tab in the background are rare, so the poll goes by time.
+	ask := chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingInterval(10*time.Millisecond), chromedp.WithPollingTimeout(15*time.Second))
+	if err := chromedp.Do(bounded, ask); err != nil {
+		p.all.t.Fatalf("until %s: %v; it has %q", expression, err, p.got())
+	}
+}
+
+func (p *tab) got() (got []string) {
+	p.all.t.Helper()
+	got, err := chromedp.Run(p.ctx, chromedp.Evaluate[[]string](`got`))
+	if err != nil {
+		p.all.t.Fatal(err)
+	}
+	return got
+}
+
+func (p *tab) leads() bool {
+	p.all.t.Helper()
+	leads, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool](`tidings.leading`))
+	if err != nil {
+		p.all.t.Fatal(err)
+	}
+	return leads
+}
+
+// has waits until the tab has heard these words after the earlier ones, and nothing else.
+func (p *tab) has(words ...string) {
+	p.all.t.Helper()
+	p.want = append(p.want, words...)
+	all, _ := json.Marshal(p.want)
+	p.until(`got.length >= ` + fmt.Sprint(len(p.want)))
+	if got := p.got(); !slices.Equal(got, p.want) {
+		p.all.t.Fatalf("it heard %q, not %s", got, all)
+	}
+}
+
+// send sends n messages and returns their titles.
+func (b *tabs) send(n int) (titles []string) {
+	b.t.Helper()
+	for range n {
+		b.sent++
+		titles = append(titles, fmt.Sprint("订单 ", b.sent))
+		b.rig.send(b.streams, "ann", titles[len(titles)-1])
+	}
+	return titles
+}
+
+// leader tells the tab that leads from the one that follows.
+func leader(t *testing.T, a, b *tab) (leads, follows *tab) {
+	t.Helper()
+	switch x, y := a.leads(), b.leads(); {
+	case x && !y:
+		return a, b
+	case y && !x:
+		return b, a
+	default:
+		t.Fatalf("leading: %v and %v", x, y)
+		return nil, nil
+	}
+}
+
+func TestTwoTabsShareOneConnectionAndBothHearEverythingOnce(t *testing.T) {
+	for _, transport := range []string{"stream", "events", "poll"} {
+		t.Run(transport, func(t *testing.T) {
+			b := newTabs(t)
+			s := b.node(nil)
+			b.listen = strings.TrimPrefix(s.url, "http://")
+			one, two := b.open(s, "transport="+transport), b.open(s, "transport="+transport)
+			leads, follows := leader(t, one, two)
+			titles := b.send(20)
+			one.has(titles...)
+			two.has(titles...)
+			if n := s.Connections(); n > 1 {
+				t.Fatalf("%d connections", n)
+			}
+			b.until("acknowledged", func() bool { return b.list.ackedOf("ann") == 20 })
+
+			s.stop()
+			titles = b.send(10)
+			s = b.node(nil)
+			titles = append(titles, b.send(10)...)
+			one.has(titles...)
+			two.has(titles...)
+
+			leads.closed()
+			titles = b.send(10)
+			follows.has(titles...)
+			follows.until("tidings.leading")
+			fresh := b.open(s, "transport="+transport)
+			titles = b.send(10)
+			follows.has(titles...)
+			fresh.has(titles...)
+			b.until("acknowledged", func() bool { return b.list.ackedOf("ann") == 60 })
+
+			b.list.mu.Lock()
+			b.list.epoch = "e2"
+			b.list.mu.Unlock()
+			follows.has("reset e2.60")
+			fresh.has("reset e2.60")
+			titles = b.send(3)
+			follows.has(titles...)
+			fresh.has(titles...)
+		})
+	}
+}
+
+func TestATabThatWasFrozenCatchesUpWithTheOthers(t *testing.T) {
+	b := newTabs(t)
+	s := b.node(func(o *Options) { o.Heartbeat = 200 * time.Millisecond })
+	one, two := b.open(s, "transport=stream"), b.open(s, "transport=stream")
+	leads, follows := leader(t, one, two)
+	for i, frozen := range []*tab{follows, leads} { // a leader that is frozen loses the lead
+		awake := []*tab{leads, follows}[i]
+		frozen.freeze("frozen")
+		titles := b.send(10)
+		awake.has(titles...)
+		awake.until("tidings.leading")
+		more := b.send(2)
+		awake.has(more...)
+		frozen.freeze("active")
+		frozen.has(append(titles, more...)...)
+	}
+	titles := b.send(2)
+	one.has(titles...)
+	two.has(titles...)
+	leader(t, one, two)
+}
+
+func (p *tab) freeze(state cdppage.SetWebLifecycleStateState) {
+	p.all.t.Helper()
+	err := chromedp.Do(p.ctx, chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		_, err := cdp.Call(ctx, target, cdppage.SetWebLifecycleState, cdppage.SetWebLifecycleStateParams{State: state})
+		return err
+	}))
+	if err != nil {
+		p.all.t.Fatal(err)
+	}
+}
+
+func TestWithoutLocksEachTabIsAClientOfItsOwn(t *testing.T) {
+	for _, without := range []string{"locks", "BroadcastChannel", "share"} {
+		t.Run(without, func(t *testing.T) {
+			b := newTabs(t)
+			s := b.node(nil)
+			one, two := b.open(s, "without="+without), b.open(s, "without="+without)
+			b.until("both are connected", func() bool { return s.Connections() == 2 })
+			titles := b.send(10)
+			one.has(titles...)
+			two.has(titles...)
+		})
+	}
+}
+
+func TestTabsGoOnWithANewTokenWhenTheirsEnds(t *testing.T) {
+	b := newTabs(t)
+	b.life = 2 * time.Second
+	s := b.node(nil)
+	one, two := b.open(s, ""), b.open(s, "")
+	asked := b.tokens.Load()
+	titles := b.send(5)
+	b.rig.until("a new token is asked for", func() bool { return b.tokens.Load() > asked })
+	titles = append(titles, b.send(5)...)
+	one.has(titles...)
+	two.has(titles...)
+}
+
+func TestTooManyConnectionsOfAUserStopAllTabsOfTheProfile(t *testing.T) {
+	b := newTabs(t)
+	s := b.node(func(o *Options) { o.PerUser = 1 })
+	one, two := b.open(s, ""), b.open(s, "")
+	s.open("/comet/stream?client=elsewhere", b.rig.token("ann")).frame()
+	for _, p := range []*tab{one, two} {
+		p.has("closed too_many_open")
+		p.until(`tidings.state === "stopped"`)
+	}
+}
