@@ -221,6 +221,10 @@ export class Tidings {
 
   async #heard({ hello, unread, state, cursor, heartbeat, frame, after, end }) {
     if (unread !== undefined) this.#unread(unread);
+    if (end) {
+      this.#emit("close", end);
+      return this.stop();
+    }
     if (this.leading) return hello && this.#tell();
     if (heartbeat) this.heartbeat = heartbeat;
     if (state || frame) this.#alive(1);
@@ -231,10 +235,6 @@ export class Tidings {
     if (frame) {
       await this.#catchUp(after);
       if (reaches(this.cursor, after)) this.#take(frame);
-    }
-    if (end) {
-      this.#emit("close", end);
-      this.stop();
     }
   }
 
@@ -273,7 +273,10 @@ export class Tidings {
     if (signal.aborted) return null;
     this.#emit("close", this.closed);
     if (this.closed.code === 3001) this.bearer = null;
-    if (!again(this.closed.code) && this.closed.code !== replaced) this.#post({ end: this.closed });
+    if (this.channel && !again(this.closed.code) && this.closed.code !== replaced) {
+      this.#post({ end: this.closed });
+      await sleep(200, signal); // the lead is free when the other tabs have heard it
+    }
     return again(this.closed.code) ? Math.max(this.closed.retry_ms ?? 0, 1) : null;
   }
 
