@@ -15,7 +15,7 @@ const maxFaults = 1000
 // Balance compares what each stage expected with the rows that exist (the view balance), and finds what should have moved
 // more than settle ago. It reads the whole record: on PostgreSQL about a second for a million notifications.
 func (db *DB) Balance(ctx context.Context, settle time.Duration) (b tidings.Balance, err error) {
-	err = db.snapshot(ctx, func(t *tx) error {
+	err = db.report(ctx, func(t *tx) error {
 		b = tidings.Balance{Deliveries: map[tidings.State]int64{}, Faults: []tidings.BalanceFault{}}
 		if err := t.balanceCounts(ctx, &b); err != nil {
 			return err

@@ -186,6 +186,22 @@ func (db *DB) snapshot(ctx context.Context, f func(*tx) error) error {
 	return f(&tx{x: x, db: db, reading: true})
 }
 
+// report is snapshot for reads of whole tables: on PostgreSQL the planner may choose freely (see openPostgres).
+func (db *DB) report(ctx context.Context, f func(*tx) error) error {
+	return db.snapshot(ctx, func(t *tx) error {
+		if db.dialect.postgres {
+			if _, err := t.x.ExecContext(ctx, reporting); err != nil {
+				return err
+			}
+		}
+		return f(t)
+	})
+}
+
+const reporting = `SELECT set_config('enable_seqscan', 'on', true), set_config('enable_material', 'on', true),
+	set_config('enable_hashjoin', 'on', true), set_config('enable_mergejoin', 'on', true),
+	set_config('random_page_cost', '2', true), set_config('plan_cache_mode', 'force_custom_plan', true)`
+
 // named puts the query's name before an error, and leaves "no rows" comparable.
 func named(name string, err error) error {
 	if err == nil || errors.Is(err, sql.ErrNoRows) {
