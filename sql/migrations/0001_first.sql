@@ -1,5 +1,5 @@
 -- The system of record. One text serves PostgreSQL and SQLite: {id} is the type of the company's own ids (bytewise order),
--- {bytes} that of binary values. Times are microseconds since 1970 by the database's clock (now_us()); 0 means none,
+-- {room} leaves half of each page to the next versions of its rows, so that an update touches no index. Times are microseconds since 1970 by the database's clock (now_us()); 0 means none,
 -- and NULL stands only where a partial index needs it.
 
 CREATE TABLE settings (name text PRIMARY KEY, value text NOT NULL);
@@ -217,7 +217,7 @@ CREATE TABLE deliveries (
     segment     bigint NOT NULL,            -- the route segment that planned it
     changed_at  bigint NOT NULL,
     PRIMARY KEY (message_id, user_id, channel)
-);
+) {room};
 CREATE INDEX deliveries_due ON deliveries (due_at) WHERE due_at IS NOT NULL;
 
 -- The numbered list of a user: head is the last number, acked the last one a client acknowledged.
@@ -225,7 +225,7 @@ CREATE TABLE inboxes (
     user_id {id} PRIMARY KEY REFERENCES users (id),
     head    bigint NOT NULL DEFAULT 0,
     acked   bigint NOT NULL DEFAULT 0
-);
+) {room};
 
 CREATE TABLE inbox (
     user_id    {id} NOT NULL,
