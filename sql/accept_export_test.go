@@ -1,0 +1,12 @@
+package sql
+
+// Waiting is how many requests wait for a group commit, and how many commits are under way.
+func (db *DB) Waiting() (requests, commits int) {
+	db.accept.mu.Lock()
+	defer db.accept.mu.Unlock()
+	slots := 1
+	if db.dialect.postgres {
+		slots = 2
+	}
+	return len(db.accept.queue), slots - db.accept.free
+}
