@@ -32,6 +32,10 @@ func (a *acks) add(user string, number int64) {
 func (a *acks) flush(ctx context.Context) error {
 	a.mu.Lock()
 	held := a.held
+	if len(held) == 0 {
+		a.mu.Unlock()
+		return nil
+	}
 	a.held = make(map[string]int64)
 	a.mu.Unlock()
 	all := make([]tidings.Ack, 0, len(held))

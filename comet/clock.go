@@ -17,11 +17,13 @@ type clock struct {
 
 	mu    sync.Mutex
 	at    int64 // the last tick that was handled
+	count int   // in the slots
 	slots [wheelSlots][]*conn
+	more  chan struct{} // the wheel is not empty any more
 }
 
 func newClock(n *Node) *clock {
-	c := &clock{node: n, tick: max(n.Tick.Milliseconds(), 1)}
+	c := &clock{node: n, tick: max(n.Tick.Milliseconds(), 1), more: make(chan struct{}, 1)}
 	c.at = c.now() / c.tick
 	return c
 }
@@ -33,25 +35,48 @@ func (k *clock) within(c *conn, at int64) {
 	if c.wakeAt != 0 && c.wakeAt <= at {
 		return
 	}
-	c.wakeAt = at
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.count == 0 { // it stood still
+		k.at = max(k.at, k.now()/k.tick)
+		select {
+		case k.more <- struct{}{}:
+		default:
+		}
+	}
 	slot := max((at+k.tick-1)/k.tick, k.at+1)
-	slot = min(slot, k.at+wheelSlots-1) // farther off: looked at once more on the way
+	if last := k.at + wheelSlots - 1; slot > last { // farther off: looked at once more on the way
+		slot, at = last, last*k.tick
+	}
+	c.wakeAt = at
 	k.slots[slot%wheelSlots] = append(k.slots[slot%wheelSlots], c)
+	k.count++
 }
 
+// run turns the wheel. Empty, it stands still.
 func (k *clock) run(ctx context.Context) {
 	t := time.NewTicker(time.Duration(k.tick) * time.Millisecond)
 	defer t.Stop()
 	for {
+		wait := t.C
+		var more chan struct{}
+		if k.empty() {
+			wait, more = nil, k.more
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-t.C:
+		case <-more:
+		case <-wait:
+			k.advance()
 		}
-		k.advance()
 	}
+}
+
+func (k *clock) empty() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.count == 0
 }
 
 // advance looks at every connection whose time has come.
@@ -66,6 +91,7 @@ func (k *clock) advance() {
 		k.slots[slot%wheelSlots] = nil
 	}
 	k.at = max(k.at, to)
+	k.count -= len(due)
 	k.mu.Unlock()
 	for _, c := range due {
 		c.look(now)

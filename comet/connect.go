@@ -23,7 +23,7 @@ func (n *Node) connect(w http.ResponseWriter, r *http.Request, t transport) erro
 	held := false
 	defer func() {
 		if !held {
-			n.open.Add(-1)
+			n.exit()
 		}
 	}()
 	q, err := n.parse(w, r)

@@ -33,6 +33,7 @@ type Node struct {
 	epoch      atomic.Pointer[string]
 	subscribed atomic.Bool
 	draining   atomic.Bool
+	empty      chan struct{} // the last connection is over
 	stopped    chan struct{} // closed when Run ends
 }
 
@@ -46,7 +47,7 @@ func NewNode(o Options) (*Node, error) {
 		Options: o, name: o.ID + ":" + strconv.FormatInt(o.Now().UnixMicro(), 36), metrics: newMetrics(o.Registry),
 		shards: newShards(), writers: newQueue[*conn](), fills: newQueue[*group](), returned: newReturned(),
 		heads:    &gather{read: o.Streams.Heads},
-		rechecks: make(chan struct{}, 1), stopped: make(chan struct{}),
+		rechecks: make(chan struct{}, 1), empty: make(chan struct{}, 1), stopped: make(chan struct{}),
 	}
 	n.acks = acks{node: n, held: make(map[string]int64)}
 	n.releases = releases{node: n}
@@ -185,8 +186,18 @@ func (n *Node) enter() bool {
 
 // gone counts a started connection out.
 func (n *Node) gone(c *conn) {
-	n.open.Add(-1)
+	n.exit()
 	n.metrics.connections[c.transport].Dec()
+}
+
+// exit counts a connection out and says when it was the last one.
+func (n *Node) exit() {
+	if n.open.Add(-1) == 0 {
+		select {
+		case n.empty <- struct{}{}:
+		default: // said already
+		}
+	}
 }
 
 // retryAfter is 1 to 5 s: those who were refused together do not come back together.
@@ -221,9 +232,13 @@ func (n *Node) Drain(ctx context.Context, window time.Duration) {
 
 // emptied waits until the last words are written, a while at most.
 func (n *Node) emptied(atMost time.Duration) {
-	end := time.Now().Add(atMost)
-	for n.open.Load() > 0 && time.Now().Before(end) {
-		time.Sleep(5 * time.Millisecond)
+	end := time.After(atMost)
+	for n.open.Load() > 0 {
+		select {
+		case <-n.empty:
+		case <-end:
+			return
+		}
 	}
 }
 

@@ -187,3 +187,60 @@ func TestATimeOnTheWheelIsNeitherEarlyNorForgotten(t *testing.T) {
 		}
 	}
 }
+
+func TestATimeFartherOffThanTheWheelReachesIsKept(t *testing.T) {
+	g := newRig(t)
+	s := g.node(func(o *Options) { o.Tick = time.Millisecond }) // round in 512 ms
+	began := time.Now()
+	s.poll(g.token("ann"), "cursor=e1.0&wait=800ms")
+	if took := time.Since(began); took < 800*time.Millisecond || took > 3*time.Second {
+		t.Fatalf("a wait of 800 ms took %s", took)
+	}
+}
+
+func TestAppendersOfTheSameUsersAndFlushesLoseAndDoubleNothing(t *testing.T) {
+	g := newRig(t)
+	s := g.node(nil)
+	users := []string{"ann", "bob", "cid"}
+	var pages []*page
+	for _, user := range users {
+		p := s.open("/comet/stream?client=c1", g.token(user))
+		p.frame()
+		pages = append(pages, p)
+	}
+	const appenders, each = 4, 100
+	var wg sync.WaitGroup
+	for range appenders {
+		streams, stop := g.streams()
+		t.Cleanup(stop)
+		wg.Go(func() {
+			for i := range each {
+				var batch []tidings.UserEntry
+				for _, user := range users {
+					batch = append(batch, g.list.commit(user, "x"))
+				}
+				if err := streams.Append(t.Context(), batch); err != nil {
+					t.Error(err)
+				}
+				if i%40 == 20 {
+					if err := g.redis.FlushAll(t.Context()).Err(); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	for _, p := range pages { // they read while it is written
+		got := p.numbers(appenders * each)
+		consecutive(t, got, 1)
+		if len(got) != appenders*each {
+			t.Fatalf("%d numbers", len(got))
+		}
+	}
+	wg.Wait()
+	for _, user := range users {
+		if h := s.poll(g.token(user), "cursor=e1.0"); len(h.Messages) == 0 || h.Messages[0].Number != 1 {
+			t.Fatalf("%s, from the beginning: %+v", user, h)
+		}
+	}
+}

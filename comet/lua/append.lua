@@ -22,8 +22,9 @@ if not number or tonumber(head[2]) < tonumber(ARGV[1]) then
   number, bytes = ARGV[2], 0
 end
 
-local nodes, distinct = redis.call('HVALS', KEYS[3]), {}
+local nodes, distinct = redis.call('HVALS', KEYS[3]), nil -- nil: nobody listens, as is mostly so, and no bell is made
 for i = 1, #nodes do
+  distinct = distinct or {}
   distinct[string.match(nodes[i], '^%S+')] = true
 end
 
@@ -44,12 +45,14 @@ for i = 8, #ARGV, 2 do
       return redis.error_reply(added.err)
     end
   end
-  local bell = 'e ' .. ARGV[3] .. ' ' .. n .. ' '
-  if #entry <= tonumber(ARGV[7]) then
-    bell = bell .. entry
-  end
-  for node in pairs(distinct) do
-    redis.call('PUBLISH', 'comet:' .. node, bell)
+  if distinct then
+    local bell = 'e ' .. ARGV[3] .. ' ' .. n .. ' '
+    if #entry <= tonumber(ARGV[7]) then
+      bell = bell .. entry
+    end
+    for node in pairs(distinct) do
+      redis.call('PUBLISH', 'comet:' .. node, bell)
+    end
   end
 end
 
