@@ -55,8 +55,10 @@ type Relay struct {
 	log    *slog.Logger
 
 	mu      sync.Mutex
-	waiting map[tidings.Lane]int64 // tasks in Redis at the last sweep, plus those put since
+	waiting map[tidings.Lane]int64 // tasks in Redis when they were last counted, plus those put since
 	full    bool                   // Redis has no memory to spare
+	put     bool                   // something was put since they were counted
+	counted time.Time
 
 	ring chan string
 }
@@ -113,6 +115,7 @@ func (r *Relay) room(l tidings.Lane) bool {
 		return false
 	}
 	r.waiting[l]++
+	r.put = true
 	return true
 }
 
@@ -150,20 +153,32 @@ func distinct(names []string) (out []string) {
 	return out
 }
 
-// Run sweeps every second until ctx is done.
+// Run sweeps every second until ctx is done. Several processes may: each segment is raised by one of them.
 func (r *Relay) Run(ctx context.Context) {
+	n := 0
+	r.everySecond(ctx, func() error {
+		if n++; n%60 == 1 {
+			r.register(ctx)
+		}
+		return r.Sweep(ctx)
+	})
+}
+
+// Watch is for a process that puts and leaves the sweep to others: it keeps the lanes' counts right until ctx is done.
+func (r *Relay) Watch(ctx context.Context) {
+	r.everySecond(ctx, func() error { return r.measure(ctx) })
+}
+
+func (r *Relay) everySecond(ctx context.Context, f func() error) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
-	for n := 0; ; n++ {
+	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		if n%60 == 0 {
-			r.register(ctx)
-		}
-		if err := r.Sweep(ctx); err != nil && ctx.Err() == nil {
+		if err := f(); err != nil && ctx.Err() == nil {
 			r.met.relayed("sweep_failed")
 			r.log.Warn("sweep", "error", err)
 		}
@@ -259,8 +274,18 @@ func (r *Relay) examine(ctx context.Context, segments []tidings.Segment) (well, 
 	return well, gone, nil
 }
 
-// measure counts the tasks of each lane and looks at Redis' memory.
+// measureEvery is how often the lanes are counted while nothing is put: for the metrics alone.
+const measureEvery = 10 * time.Second
+
+// measure counts the tasks of each lane and looks at Redis' memory, if anything can have changed.
 func (r *Relay) measure(ctx context.Context) error {
+	r.mu.Lock()
+	still := !r.put && !r.full && time.Since(r.counted) < measureEvery
+	r.put = false
+	r.mu.Unlock()
+	if still {
+		return nil
+	}
 	counts := map[string]*redis.IntCmd{}
 	var memory *redis.StringCmd
 	_, err := r.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
@@ -284,7 +309,7 @@ func (r *Relay) measure(ctx context.Context) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.waiting, r.full = lanes, tight(memory.Val())
+	r.waiting, r.full, r.counted = lanes, tight(memory.Val()), time.Now()
 	return nil
 }
 

@@ -50,6 +50,8 @@ func (p *process) startAPI(ctx context.Context) error {
 	if err := p.apiRoutes(mux, browserURL(l.Addr())); err != nil {
 		return err
 	}
+	p.background("relay", forever(p.relay.Watch)) // the workers sweep
+	p.background("bells", forever(p.relay.Ring))
 	p.serve("api", mux, l)
 	p.log.Info("api open", "address", l.Addr().String())
 	return nil

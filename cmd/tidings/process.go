@@ -22,7 +22,7 @@ import (
 const stopTime = 30 * time.Second
 
 // doorbellFallback is how long a lost bell may delay a task. An idle worker asks Redis so often for each of its queues.
-const doorbellFallback = time.Second
+const doorbellFallback = 2 * time.Second
 
 // process is a server while it runs: what its parts share, and in which order they end.
 type process struct {
@@ -161,8 +161,6 @@ func (p *process) startRelay() {
 	p.taskMet = tasks.NewMetrics(p.registry)
 	p.relay = tasks.NewRelay(p.redis, p.bell, p.db, p.taskMet, p.log)
 	p.db.OnAccept(p.relay.Put)
-	p.background("relay", forever(p.relay.Run))
-	p.background("bells", forever(p.relay.Ring))
 }
 
 // forever makes a background of a function that ends only with its context.

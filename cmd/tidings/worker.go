@@ -66,6 +66,8 @@ func (p *process) startWorkers(public string) error {
 	}
 	dequeuer := redis.NewUniversalClient(p.options) // the doorbell hooks into it
 	p.onStop("dequeuer", func(context.Context) error { return dequeuer.Close() })
+	p.background("relay", forever(p.relay.Run))
+	p.background("bells", forever(p.relay.Ring))
 	p.background("doorbell", forever(func(ctx context.Context) { p.bell.Listen(ctx, p.redis) }))
 	workers, err := tasks.Start(dequeuer, work, p.bell, p.relay, p.taskMet, p.log)
 	if err != nil {

@@ -140,7 +140,8 @@ func say(format string, args ...any) {
 }
 
 func open(ctx context.Context, dir string) (*site, error) {
-	server, err := sqltest.Start()
+	// As on a machine of this size in production; fsync and synchronous_commit are on.
+	server, err := sqltest.Start("shared_buffers=1GB", "max_wal_size=4GB", "autovacuum_naptime=60s")
 	if err != nil {
 		return nil, err
 	}

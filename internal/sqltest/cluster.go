@@ -22,7 +22,7 @@ import (
 // startCluster makes a PostgreSQL cluster in a temporary directory, reachable by unix socket only, and starts it. It ends
 // with the test binary. fsync is on, as in production: the store refuses to open otherwise, and the tests ought to wait
 // where production waits.
-func startCluster() (string, error) {
+func startCluster(settings ...string) (string, error) {
 	bin, err := binaries()
 	if err != nil {
 		return "", err
@@ -43,10 +43,13 @@ func startCluster() (string, error) {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return "", errors.Join(fmt.Errorf("initdb: %w: %s", err, out), os.RemoveAll(dir))
 	}
+	command := []string{filepath.Join(bin, "postgres"), "-D", data, "-k", dir}
+	for _, s := range append([]string{"listen_addresses=", "max_connections=200", "shared_buffers=64MB", "autovacuum_naptime=10s"}, settings...) {
+		command = append(command, "-c", s)
+	}
 	p, err := proctest.Start(proctest.Spec{
-		Command: []string{filepath.Join(bin, "postgres"), "-D", data, "-k", dir, "-c", "listen_addresses=",
-			"-c", "max_connections=200", "-c", "shared_buffers=64MB", "-c", "autovacuum_naptime=10s"},
-		Dir: dir, Remove: true, As: as,
+		Command: command,
+		Dir:     dir, Remove: true, As: as,
 		End: syscall.SIGQUIT, // "immediate shutdown": its processes end at once
 	})
 	if err != nil {

@@ -1,5 +1,5 @@
 package sqltest
 
 // Start starts a PostgreSQL of the program's own for what is not a test: chaos and measurements. It ends with the program.
-// The answer is the URL of its maintenance database.
-func Start() (string, error) { return startCluster() }
+// The answer is the URL of its maintenance database. settings are further ones, "shared_buffers=1GB".
+func Start(settings ...string) (string, error) { return startCluster(settings...) }
