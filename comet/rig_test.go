@@ -143,6 +143,7 @@ type rig struct {
 	redis  *redis.Client
 	list   *list
 	tokens *auth.Tokens
+	store  History      // what stands behind nodes and streams; nil: list
 	listen string       // where nodes listen; "": a port of their own
 	pages  http.Handler // what nodes serve beside the connections
 }
@@ -159,8 +160,15 @@ type site struct {
 	stop func()
 }
 
+func (g *rig) history() History {
+	if g.store != nil {
+		return g.store
+	}
+	return g.list
+}
+
 func (g *rig) streams() (*Streams, func()) {
-	s := NewStreams(g.redis, g.list, nil)
+	s := NewStreams(g.redis, g.history(), nil)
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = s.Run(ctx) })
@@ -171,7 +179,7 @@ func (g *rig) node(change func(*Options)) *site {
 	g.t.Helper()
 	streams, stopStreams := g.streams()
 	o := Options{
-		Streams: streams, History: g.list, Tokens: g.tokens, Tick: 5 * time.Millisecond, Changes: 20 * time.Millisecond,
+		Streams: streams, History: g.history(), Tokens: g.tokens, Tick: 5 * time.Millisecond, Changes: 20 * time.Millisecond,
 		Logger: slog.New(slog.NewTextHandler(g.t.Output(), nil)),
 	}
 	if change != nil {
