@@ -200,7 +200,8 @@ func (db *DB) report(ctx context.Context, f func(*tx) error) error {
 
 const reporting = `SELECT set_config('enable_seqscan', 'on', true), set_config('enable_material', 'on', true),
 	set_config('enable_hashjoin', 'on', true), set_config('enable_mergejoin', 'on', true),
-	set_config('random_page_cost', '2', true), set_config('join_collapse_limit', '8', true), set_config('plan_cache_mode', 'force_custom_plan', true)`
+	set_config('random_page_cost', '2', true), set_config('cpu_tuple_cost', '0.01', true),
+	set_config('cpu_index_tuple_cost', '0.005', true), set_config('cpu_operator_cost', '0.0025', true), set_config('join_collapse_limit', '8', true), set_config('plan_cache_mode', 'force_custom_plan', true)`
 
 // named puts the query's name before an error, and leaves "no rows" comparable.
 func named(name string, err error) error {

@@ -1,34 +1,37 @@
+-- A segment is looked up by its id, and then finished_at is compared with coalesce: "IS NULL" would let PostgreSQL take the
+-- partial index segments_open, which holds an entry of every segment that was open since the last vacuum.
+
 -- name: segments
 SELECT s.id, s.items, now_us() AS now FROM rows(id bigint, try bigint) JOIN segments s ON s.id = rows.id
-WHERE s.try = rows.try AND s.finished_at IS NULL
+WHERE s.try = rows.try AND coalesce(s.finished_at, 0) = 0
 
 -- name: lock-segments
 SELECT s.id, s.items, now_us() AS now FROM rows(id bigint, try bigint) JOIN segments s ON s.id = rows.id
-WHERE s.try = rows.try AND s.finished_at IS NULL {lock s}
+WHERE s.try = rows.try AND coalesce(s.finished_at, 0) = 0 {lock s}
 
 -- name: end-segments
 UPDATE segments SET finished_at = now_us(), planned = rows.planned, children = rows.children
 FROM rows(id bigint, try bigint, planned bigint, children bigint)
-WHERE segments.id = rows.id AND segments.try = rows.try AND segments.finished_at IS NULL
+WHERE segments.id = rows.id AND segments.try = rows.try AND coalesce(segments.finished_at, 0) = 0
 
 -- name: set-planned
 UPDATE segments SET planned = $2 WHERE id = $1
 
 -- name: finish-segments
 UPDATE segments SET finished_at = now_us() FROM rows(id bigint, claim bigint)
-WHERE segments.id = rows.id AND segments.claim = rows.claim AND segments.finished_at IS NULL
+WHERE segments.id = rows.id AND segments.claim = rows.claim AND coalesce(segments.finished_at, 0) = 0
 
 -- name: claim-segment
 UPDATE segments SET claim = $3, claim_until = now_us() + $4, touched_at = now_us()
-WHERE id = $1 AND try = $2 AND finished_at IS NULL AND claim_until < now_us()
+WHERE id = $1 AND try = $2 AND coalesce(finished_at, 0) = 0 AND claim_until < now_us()
 RETURNING items, now_us() AS now
 
 -- name: extend-claim
 UPDATE segments SET claim_until = now_us() + $3, touched_at = now_us()
-WHERE id = $1 AND claim = $2 AND finished_at IS NULL AND claim_until > now_us()
+WHERE id = $1 AND claim = $2 AND coalesce(finished_at, 0) = 0 AND claim_until > now_us()
 
 -- name: release-claim
-UPDATE segments SET claim_until = 0, touched_at = 0 WHERE id = $1 AND claim = $2 AND finished_at IS NULL
+UPDATE segments SET claim_until = 0, touched_at = 0 WHERE id = $1 AND claim = $2 AND coalesce(finished_at, 0) = 0
 
 -- name: lost-segments
 -- Open segments that nobody has touched within the grace, one of each application in turn, so that a large backlog of
@@ -42,12 +45,12 @@ ORDER BY turn, touched_at LIMIT $2
 
 -- name: raise-try
 UPDATE segments SET try = segments.try + 1, touched_at = now_us() FROM rows(id bigint, try bigint)
-WHERE segments.id = rows.id AND segments.try = rows.try AND segments.finished_at IS NULL AND segments.claim_until < now_us()
+WHERE segments.id = rows.id AND segments.try = rows.try AND coalesce(segments.finished_at, 0) = 0 AND segments.claim_until < now_us()
 RETURNING segments.id
 
 -- name: touch-segments
 UPDATE segments SET touched_at = now_us() FROM rows(id bigint, try bigint)
-WHERE segments.id = rows.id AND segments.try = rows.try AND segments.finished_at IS NULL
+WHERE segments.id = rows.id AND segments.try = rows.try AND coalesce(segments.finished_at, 0) = 0
 
 -- name: due-deliveries
 SELECT message_id, user_id, channel, application, lane, state, CASE WHEN expires_at <= now_us() THEN 1 ELSE 0 END AS expired
