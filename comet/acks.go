@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"tidings"
 )
@@ -12,11 +13,49 @@ import (
 // ackBatch is how many users' acknowledgements go to SQL in one statement.
 const ackBatch = 1000
 
+// ackEvery is how long acknowledgements are gathered.
+const ackEvery = 200 * time.Millisecond
+
 // acks gathers what clients have received and writes it to SQL in batches: of each user the highest number.
 type acks struct {
 	node *Node
 	mu   sync.Mutex
 	held map[string]int64
+	// asked holds a word when something is held: a node that hears nothing does nothing.
+	asked chan struct{}
+}
+
+// run writes what is held ackEvery after the first of it came, so that the rest goes with it.
+func (a *acks) run(ctx context.Context) {
+	failing := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.asked:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(ackEvery):
+		}
+		bounded, cancel := context.WithTimeout(ctx, readTimeout)
+		err := a.flush(bounded)
+		cancel()
+		if err != nil && !failing && ctx.Err() == nil {
+			a.node.Logger.Warn("could not write acknowledgements; trying again", "error", err)
+		}
+		if failing = err != nil; failing {
+			a.ask()
+		}
+	}
+}
+
+func (a *acks) ask() {
+	select {
+	case a.asked <- struct{}{}:
+	default: // already
+	}
 }
 
 func (a *acks) add(user string, number int64) {
@@ -25,6 +64,7 @@ func (a *acks) add(user string, number int64) {
 	defer a.mu.Unlock()
 	if number > a.held[user] {
 		a.held[user] = number
+		a.ask()
 	}
 }
 

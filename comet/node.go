@@ -49,7 +49,7 @@ func NewNode(o Options) (*Node, error) {
 		heads:    &gather{read: o.Streams.Heads},
 		rechecks: make(chan struct{}, 1), empty: make(chan struct{}, 1), stopped: make(chan struct{}),
 	}
-	n.acks = acks{node: n, held: make(map[string]int64)}
+	n.acks = acks{node: n, held: make(map[string]int64), asked: make(chan struct{}, 1)}
 	n.releases = releases{node: n}
 	n.clock = newClock(n)
 	if n.lot, err = newLot(o.Logger); err != nil {
@@ -98,7 +98,7 @@ func (n *Node) Run(ctx context.Context) error {
 	wg.Go(func() { n.runRechecks(inner) })
 	wg.Go(func() { n.watchChanges(inner) })
 	wg.Go(func() { n.every(inner, nodeKept/3, "renew the node's key", n.renew) })
-	wg.Go(func() { n.every(inner, 200*time.Millisecond, "write acknowledgements", n.acks.flush) })
+	wg.Go(func() { n.acks.run(inner) })
 	wg.Go(func() { n.every(inner, time.Second, "give up leases", n.releases.flush) })
 	<-ctx.Done()
 	n.stop()
