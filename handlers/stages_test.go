@@ -107,7 +107,10 @@ func sms(users ...string) tidings.Message {
 func TestALargeAudienceIsResolvedPageByPage(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world, raw *dbsql.DB) {
 		ctx := context.Background()
-		const crowd = 12000
+		crowd, pages := 12000, 3
+		if w.db.Name() == "sqlite" { // written in Go, and so fifty times slower under the race detector
+			crowd, pages = 6000, 2
+		}
 		for from := 0; from < crowd; from += 1000 {
 			var users []tidings.User
 			for i := from; i < from+1000; i++ {
@@ -142,7 +145,7 @@ func TestALargeAudienceIsResolvedPageByPage(t *testing.T) {
 			}
 			w.queue = append(w.queue, following...)
 		}
-		if acquires < 3 {
+		if acquires < pages {
 			t.Errorf("%d users in %d steps", crowd, acquires)
 		}
 		w.queue = rest
@@ -154,7 +157,7 @@ func TestALargeAudienceIsResolvedPageByPage(t *testing.T) {
 				t.Errorf("message %d: %+v, want %d users", i, status, want)
 			}
 		}
-		if b := w.balanced(); b.Notifications != crowd+5 {
+		if b := w.balanced(); b.Notifications != int64(crowd+5) {
 			t.Errorf("%+v", b)
 		}
 	})
