@@ -1,10 +1,13 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -128,6 +131,9 @@ func (d delivering) sort(ctx context.Context, out []tidings.Outgoing) (ready []t
 		case o.State == tidings.Expired:
 			o.Reason = tidings.TimeRanOut
 			ended = append(ended, o.Delivery)
+		case o.State == tidings.Canceled:
+			o.Reason = tidings.CanceledByApp
+			ended = append(ended, o.Delivery)
 		case o.Call.Address.Value == "":
 			o.State, o.Reason = tidings.Suppressed, tidings.NoAddress
 			ended = append(ended, o.Delivery)
@@ -144,6 +150,11 @@ func (d delivering) sort(ctx context.Context, out []tidings.Outgoing) (ready []t
 			return nil, err
 		}
 	}
+	// What can share a call stands together.
+	slices.SortStableFunc(ready, func(a, b tidings.Outgoing) int {
+		return cmp.Or(cmp.Compare(a.Message, b.Message), strings.Compare(a.Locale, b.Locale),
+			strings.Compare(a.Call.Address.Provider, b.Call.Address.Provider), strings.Compare(a.Call.Address.Platform, b.Call.Address.Platform))
+	})
 	return ready, d.store.End(ctx, d.claim.Segment.Channel, ended)
 }
 

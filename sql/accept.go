@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -245,33 +246,46 @@ func (c *committer) store(ctx context.Context, id tidings.ID, batch []*waiting) 
 		return a[0] < b[0] || a[0] == b[0] && a[1] < b[1]
 	})
 	c.stamp(id, batch)
+	if !slices.ContainsFunc(batch, func(w *waiting) bool { return w.request.Key != "" }) {
+		rows, statements, err := c.insert(id, batch)
+		if err != nil {
+			return nil, err
+		}
+		return segmentsOf(rows), c.db.burst(ctx, c.db.write, statements...)
+	}
 	err = c.db.tx(ctx, func(t *tx) error {
 		segments = nil
 		fresh, err := t.claimKeys(ctx, batch)
 		if err != nil {
 			return err
 		}
-		var messages []tidings.Message
-		for _, w := range fresh {
-			messages = append(messages, w.messages...)
-		}
-		if len(messages) == 0 {
-			return nil
-		}
-		rows := c.db.acquireSegments(id, messages)
-		if _, err := t.Exec(ctx, "insert-batch", int64(id), len(messages), len(rows)); err != nil {
+		rows, statements, err := c.insert(id, fresh)
+		if err != nil {
 			return err
 		}
-		if err := t.insertMessages(ctx, messages); err != nil {
-			return err
-		}
-		if err := t.insertSegments(ctx, rows); err != nil {
-			return err
+		for _, s := range statements {
+			if err := t.run(ctx, s); err != nil {
+				return err
+			}
 		}
 		segments = segmentsOf(rows)
 		return nil
 	})
 	return segments, err
+}
+
+// insert makes the statements that store the messages of requests, and the acquire segments among them.
+func (c *committer) insert(id tidings.ID, requests []*waiting) ([]segmentRow, []statement, error) {
+	var messages []tidings.Message
+	for _, w := range requests {
+		messages = append(messages, w.messages...)
+	}
+	if len(messages) == 0 {
+		return nil, nil, nil
+	}
+	rows := c.db.acquireSegments(id, messages)
+	stored, err := insertMessages(messages)
+	return rows, []statement{do("insert-batch", int64(id), len(messages), len(rows)), stored, insertSegments(rows)}, err
 }
 
 // stamp gives each message its place, and each request its answer.
@@ -362,16 +376,16 @@ func (db *DB) Answered(ctx context.Context, application, key, hash string) (answ
 	return answer, err == nil, err
 }
 
-func (t *tx) insertMessages(ctx context.Context, ms []tidings.Message) error {
+func insertMessages(ms []tidings.Message) (statement, error) {
 	audiences, channels := make([]string, len(ms)), make([]string, len(ms))
 	for i, m := range ms {
 		text, err := json.Marshal(m.Audience)
 		if err != nil {
-			return err
+			return statement{}, err
 		}
 		audiences[i], channels[i] = string(text), joinChannels(m.Channels)
 	}
-	_, err := t.Exec(ctx, "insert-messages", columns(
+	return do("insert-messages", columns(
 		ints(ms, func(m tidings.Message) int64 { return int64(m.ID) }),
 		ints(ms, func(m tidings.Message) int64 { return int64(m.Batch) }),
 		strs(ms, func(m tidings.Message) string { return m.Application }),
@@ -384,8 +398,7 @@ func (t *tx) insertMessages(ctx context.Context, ms []tidings.Message) error {
 		ints(ms, func(m tidings.Message) int64 { return micros(m.ExpiresAt) }),
 		strs(ms, func(m tidings.Message) string { return m.CollapseKey }),
 		strs(ms, func(m tidings.Message) string { return m.CancellationKey }),
-		ints(ms, func(m tidings.Message) int64 { return micros(m.AcceptedAt) })))
-	return err
+		ints(ms, func(m tidings.Message) int64 { return micros(m.AcceptedAt) }))), nil
 }
 
 func dataText(data json.RawMessage) string {

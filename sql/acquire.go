@@ -234,19 +234,14 @@ func targets(a tidings.Audience, roles bool) bulk {
 // Acquired commits a page: its notifications, the messages that it completes, a render segment for each 500 notifications
 // and acquire segments for the rest.
 func (db *DB) Acquired(ctx context.Context, ss []tidings.Segment, p tidings.AcquirePage) ([]tidings.Segment, error) {
-	return db.step(ctx, ss, 0, db.afterAcquire(ss[0], p), func(t *tx) (int64, error) {
-		if err := t.insertNotifications(ctx, p.Notifications); err != nil {
-			return 0, err
-		}
-		if len(p.Ended) == 0 {
-			return 0, nil
-		}
-		_, err := t.Exec(ctx, "end-acquire", columns(
+	effect := insertNotifications(p.Notifications)
+	if len(p.Ended) > 0 {
+		effect = append(effect, do("end-acquire", columns(
 			ints(p.Ended, func(e tidings.AcquireEnd) int64 { return int64(e.Message) }),
 			ints(p.Ended, func(e tidings.AcquireEnd) int64 { return int64(e.Size) }),
-			strs(p.Ended, func(e tidings.AcquireEnd) string { return string(e.Reason) })))
-		return 0, err
-	})
+			strs(p.Ended, func(e tidings.AcquireEnd) string { return string(e.Reason) }))))
+	}
+	return db.step(ctx, ss, db.afterAcquire(ss[0], p), effect...)
 }
 
 func (db *DB) afterAcquire(s tidings.Segment, p tidings.AcquirePage) []segmentRow {
@@ -268,18 +263,15 @@ func (db *DB) afterAcquire(s tidings.Segment, p tidings.AcquirePage) []segmentRo
 	return next
 }
 
-func (t *tx) insertNotifications(ctx context.Context, ns []tidings.Notification) error {
+func insertNotifications(ns []tidings.Notification) []statement {
 	if len(ns) == 0 {
 		return nil
 	}
-	_, err := t.Exec(ctx, "insert-notifications", columns(
+	insert := do("insert-notifications", columns(
 		ints(ns, func(n tidings.Notification) int64 { return int64(n.Message) }),
 		strs(ns, func(n tidings.Notification) string { return n.User }),
 		strs(ns, func(n tidings.Notification) string { return n.Locale }),
 		strs(ns, func(n tidings.Notification) string { return "," + strings.Join(n.Via, ",") + "," })))
-	if err != nil {
-		return err
-	}
 	type reached struct {
 		dimension string
 		message   int64
@@ -296,10 +288,9 @@ func (t *tx) insertNotifications(ctx context.Context, ns []tidings.Notification)
 		}
 	}
 	if len(list) == 0 {
-		return nil
+		return []statement{insert}
 	}
 	slices.SortFunc(list, func(a, b reached) int { return strings.Compare(a.dimension, b.dimension) }) // equal lock order
-	_, err = t.Exec(ctx, "insert-dimensions", columns(
-		strs(list, func(r reached) string { return r.dimension }), ints(list, func(r reached) int64 { return r.message })))
-	return err
+	return []statement{insert, do("insert-dimensions", columns(
+		strs(list, func(r reached) string { return r.dimension }), ints(list, func(r reached) int64 { return r.message })))}
 }

@@ -18,6 +18,7 @@ type outgoingRow struct {
 	ExpiresAt        int64 `db:"expires_at"`
 	Locale           string
 	Expired          int
+	Canceled         int
 	CollapseKey      string `db:"collapse_key"`
 	Type, Spec       string
 	Title, Body, URL string
@@ -56,7 +57,11 @@ func (db *DB) Outgoing(ctx context.Context, c tidings.Claim, items []tidings.Ite
 func (r outgoingRow) outgoing(c tidings.Channel, address string) tidings.Outgoing {
 	expires := timeOf(r.ExpiresAt)
 	state := tidings.State(r.State)
-	if r.Expired == 1 && state == tidings.Queued {
+	switch {
+	case state != tidings.Queued:
+	case r.Canceled == 1:
+		state = tidings.Canceled
+	case r.Expired == 1:
 		state = tidings.Expired
 	}
 	return tidings.Outgoing{

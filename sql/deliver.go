@@ -2,18 +2,20 @@ package sql
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"tidings"
 )
 
 type webRow struct {
-	Message int64  `db:"message_id"`
-	User    string `db:"user_id"`
-	State   string
-	Locale  string
-	Number  int64
-	Expired int
+	Message  int64  `db:"message_id"`
+	User     string `db:"user_id"`
+	State    string
+	Locale   string
+	Number   int64
+	Expired  int
+	Canceled int
 }
 
 // Number gives the web deliveries of segments their place in their users' inboxes and returns the entries to append to the
@@ -45,18 +47,21 @@ func (db *DB) Number(ctx context.Context, ss []tidings.Segment) (entries []tidin
 
 // number moves queued rows to sent or expired and returns all rows that have a number.
 func (t *tx) number(ctx context.Context, rows []webRow) (numbered []webRow, err error) {
-	var fresh, late []webRow
+	var fresh, late, canceled []webRow
 	for _, r := range rows {
 		switch {
 		case r.Number > 0:
 			numbered = append(numbered, r)
-		case r.State == string(tidings.Queued) && r.Expired == 1:
+		case r.State != string(tidings.Queued):
+		case r.Canceled == 1:
+			canceled = append(canceled, r)
+		case r.Expired == 1:
 			late = append(late, r)
-		case r.State == string(tidings.Queued):
+		default:
 			fresh = append(fresh, r)
 		}
 	}
-	if err := t.endWeb(ctx, late, tidings.Expired, tidings.TimeRanOut); err != nil {
+	if err := errors.Join(t.endWeb(ctx, late, tidings.Expired, tidings.TimeRanOut), t.endWeb(ctx, canceled, tidings.Canceled, tidings.CanceledByApp)); err != nil {
 		return nil, err
 	}
 	if len(fresh) == 0 {

@@ -25,21 +25,19 @@ func (db *DB) RenderWork(ctx context.Context, ss []tidings.Segment) (w tidings.R
 
 // Rendered commits contents. What an earlier segment of the same message rendered stays as it is.
 func (db *DB) Rendered(ctx context.Context, ss []tidings.Segment, items []tidings.Item, rs []tidings.Rendered) ([]tidings.Segment, error) {
-	segment := int64(ss[0].ID)
-	return db.step(ctx, ss, len(rs), db.follow(ss[0], tidings.Route, "", 0, items), func(t *tx) (int64, error) {
-		if len(rs) == 0 {
-			return 0, nil
-		}
-		return t.Exec(ctx, "insert-contents", columns(
-			ints(rs, func(r tidings.Rendered) int64 { return int64(r.Message) }),
-			strs(rs, func(r tidings.Rendered) string { return string(r.Channel) }),
-			strs(rs, func(r tidings.Rendered) string { return r.Locale }),
-			ints(rs, func(r tidings.Rendered) int64 { return int64(r.Version) }),
-			strs(rs, func(r tidings.Rendered) string { return r.Content.Title }),
-			strs(rs, func(r tidings.Rendered) string { return r.Content.Body }),
-			strs(rs, func(r tidings.Rendered) string { return r.Content.URL }),
-			strs(rs, func(r tidings.Rendered) string { return string(r.Reason) }),
-			strs(rs, func(r tidings.Rendered) string { return r.Detail }),
-			ints(rs, func(tidings.Rendered) int64 { return segment })))
-	})
+	next := db.follow(ss[0], tidings.Route, "", 0, items)
+	if len(rs) == 0 {
+		return db.step(ctx, ss, next)
+	}
+	return db.step(ctx, ss, next, making(ss[0].ID, "insert-contents", columns(
+		ints(rs, func(r tidings.Rendered) int64 { return int64(r.Message) }),
+		strs(rs, func(r tidings.Rendered) string { return string(r.Channel) }),
+		strs(rs, func(r tidings.Rendered) string { return r.Locale }),
+		ints(rs, func(r tidings.Rendered) int64 { return int64(r.Version) }),
+		strs(rs, func(r tidings.Rendered) string { return r.Content.Title }),
+		strs(rs, func(r tidings.Rendered) string { return r.Content.Body }),
+		strs(rs, func(r tidings.Rendered) string { return r.Content.URL }),
+		strs(rs, func(r tidings.Rendered) string { return string(r.Reason) }),
+		strs(rs, func(r tidings.Rendered) string { return r.Detail }),
+		ints(rs, func(tidings.Rendered) int64 { return int64(ss[0].ID) }))))
 }

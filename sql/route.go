@@ -70,24 +70,22 @@ func (db *DB) addressChannels(ctx context.Context, users []string) (map[string]m
 // Routed commits deliveries, and deliver segments for the queued ones of each channel.
 func (db *DB) Routed(ctx context.Context, ss []tidings.Segment, ds []tidings.Delivery) ([]tidings.Segment, error) {
 	s := ss[0]
-	segment := int64(s.ID)
-	return db.step(ctx, ss, len(ds), db.afterRoute(s, ds), func(t *tx) (int64, error) {
-		if len(ds) == 0 {
-			return 0, nil
-		}
-		return t.Exec(ctx, "insert-deliveries", columns(
-			ints(ds, func(d tidings.Delivery) int64 { return int64(d.Message) }),
-			strs(ds, func(d tidings.Delivery) string { return d.User }),
-			strs(ds, func(d tidings.Delivery) string { return string(d.Channel) }),
-			strs(ds, func(tidings.Delivery) string { return s.Application }),
-			strs(ds, func(tidings.Delivery) string { return string(s.Lane) }),
-			strs(ds, func(d tidings.Delivery) string { return string(d.State) }),
-			strs(ds, func(d tidings.Delivery) string { return string(d.Reason) }),
-			strs(ds, func(d tidings.Delivery) string { return d.Locale }),
-			ints(ds, func(d tidings.Delivery) int64 { return micros(d.DueAt) }),
-			ints(ds, func(d tidings.Delivery) int64 { return micros(d.ExpiresAt) }),
-			ints(ds, func(tidings.Delivery) int64 { return segment })))
-	})
+	next := db.afterRoute(s, ds)
+	if len(ds) == 0 {
+		return db.step(ctx, ss, next)
+	}
+	return db.step(ctx, ss, next, making(s.ID, "insert-deliveries", columns(
+		ints(ds, func(d tidings.Delivery) int64 { return int64(d.Message) }),
+		strs(ds, func(d tidings.Delivery) string { return d.User }),
+		strs(ds, func(d tidings.Delivery) string { return string(d.Channel) }),
+		strs(ds, func(tidings.Delivery) string { return s.Application }),
+		strs(ds, func(tidings.Delivery) string { return string(s.Lane) }),
+		strs(ds, func(d tidings.Delivery) string { return string(d.State) }),
+		strs(ds, func(d tidings.Delivery) string { return string(d.Reason) }),
+		strs(ds, func(d tidings.Delivery) string { return d.Locale }),
+		ints(ds, func(d tidings.Delivery) int64 { return micros(d.DueAt) }),
+		ints(ds, func(d tidings.Delivery) int64 { return micros(d.ExpiresAt) }),
+		ints(ds, func(tidings.Delivery) int64 { return int64(s.ID) }))))
 }
 
 func (db *DB) afterRoute(s tidings.Segment, ds []tidings.Delivery) (next []segmentRow) {

@@ -67,11 +67,8 @@ func segmentsOf(rows []segmentRow) []tidings.Segment {
 	return out
 }
 
-func (t *tx) insertSegments(ctx context.Context, rows []segmentRow) error {
-	if len(rows) == 0 {
-		return nil
-	}
-	_, err := t.Exec(ctx, "insert-segments", columns(
+func insertSegments(rows []segmentRow) statement {
+	return do("insert-segments", columns(
 		ints(rows, func(r segmentRow) int64 { return int64(r.ID) }),
 		ints(rows, func(r segmentRow) int64 { return int64(r.Parent) }),
 		ints(rows, func(r segmentRow) int64 { return int64(r.Batch) }),
@@ -82,7 +79,6 @@ func (t *tx) insertSegments(ctx context.Context, rows []segmentRow) error {
 		ints(rows, func(r segmentRow) int64 { return int64(r.Part) }),
 		ints(rows, func(r segmentRow) int64 { return int64(r.Size) }),
 		strs(rows, func(r segmentRow) string { return r.items })))
-	return err
 }
 
 // child makes a segment of size items that follows s.
@@ -140,33 +136,17 @@ func (n *notificationItems) add(text []byte) error {
 }
 
 // step is the commit of a stage: the end of ss, their effect and the segments that follow, together or not at all. The
-// first of ss stands for all: what follows is its children, and planned, how many rows the effect means to make, is noted
-// on it. The effect returns how many it made.
+// first of ss stands for all: what follows is its children. ErrStale: one of ss is finished or of a later try.
 //
 // Ending ss comes first: the lock on their rows is the claim. A second worker waits for it and then finds them finished.
-func (db *DB) step(ctx context.Context, ss []tidings.Segment, planned int, next []segmentRow, effect func(*tx) (made int64, err error)) ([]tidings.Segment, error) {
-	plans, children := make([]int64, len(ss)), make([]int64, len(ss))
-	plans[0], children[0] = int64(planned), int64(len(next))
-	err := db.relaxed(ctx, func(t *tx) error {
-		n, err := t.Exec(ctx, "end-segments", append(tries(ss), plans, children))
-		if err != nil {
-			return err
-		}
-		if n != int64(len(ss)) {
-			return tidings.ErrStale
-		}
-		made, err := effect(t)
-		if err != nil {
-			return err
-		}
-		if made != int64(planned) {
-			if _, err := t.Exec(ctx, "set-planned", int64(ss[0].ID), made); err != nil {
-				return err
-			}
-		}
-		return t.insertSegments(ctx, next)
-	})
-	if err != nil {
+func (db *DB) step(ctx context.Context, ss []tidings.Segment, next []segmentRow, effect ...statement) ([]tidings.Segment, error) {
+	children := make([]int64, len(ss))
+	children[0] = int64(len(next))
+	statements := append([]statement{do("end-segments", append(tries(ss), children))}, effect...)
+	if len(next) > 0 {
+		statements = append(statements, insertSegments(next))
+	}
+	if err := db.burst(ctx, db.lazy, statements...); err != nil {
 		return nil, err
 	}
 	return segmentsOf(next), nil

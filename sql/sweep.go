@@ -123,7 +123,7 @@ func (db *DB) Due(ctx context.Context, limit int) (segments []tidings.Segment, e
 			return err
 		}
 		segments = segmentsOf(rows)
-		return t.insertSegments(ctx, rows)
+		return t.run(ctx, insertSegments(rows))
 	})
 	return segments, err
 }

@@ -1,6 +1,6 @@
 -- name: outgoing
 SELECT d.message_id, d.user_id, d.state, d.attempts, d.expires_at, d.locale, CASE WHEN d.expires_at <= now_us() THEN 1 ELSE 0 END AS expired,
-    m.collapse_key, m.type, t.spec, c.title, c.body, c.url,
+    CASE WHEN m.canceled_at <> 0 THEN 1 ELSE 0 END AS canceled, m.collapse_key, m.type, t.spec, c.title, c.body, c.url,
     coalesce(a.value, '') AS address, coalesce(a.provider, '') AS provider, coalesce(a.platform, '') AS platform
 FROM rows(message_id bigint, user_id text)
 JOIN deliveries d ON d.message_id = rows.message_id AND d.user_id = rows.user_id AND d.channel = $1

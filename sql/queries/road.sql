@@ -104,13 +104,17 @@ FROM rows(message_id bigint, user_id text, channel text, application text, lane 
 ON CONFLICT DO NOTHING
 
 -- name: lock-web
-SELECT d.message_id, d.user_id, d.state, d.locale, d.number, CASE WHEN d.expires_at <= now_us() THEN 1 ELSE 0 END AS expired
+-- The message is asked too: a cancel may have come between the reading and the commit of the route stage.
+SELECT d.message_id, d.user_id, d.state, d.locale, d.number, CASE WHEN d.expires_at <= now_us() THEN 1 ELSE 0 END AS expired,
+    CASE WHEN m.canceled_at <> 0 THEN 1 ELSE 0 END AS canceled
 FROM rows(message_id bigint, user_id text) JOIN deliveries d
-    ON d.message_id = rows.message_id AND d.user_id = rows.user_id AND d.channel = 'web' {lock d}
+    ON d.message_id = rows.message_id AND d.user_id = rows.user_id AND d.channel = 'web'
+JOIN messages m ON m.id = rows.message_id {lock d}
 
 -- name: lock-inboxes
 -- In order of id, like every writer, so that two of them never wait for each other.
-SELECT i.user_id, i.head FROM inboxes i WHERE i.user_id IN (SELECT user_id FROM rows(user_id text)) ORDER BY i.user_id {lock}
+SELECT i.user_id, i.head FROM inboxes i JOIN users u ON u.id = i.user_id AND u.deleted_at = 0
+WHERE i.user_id IN (SELECT user_id FROM rows(user_id text)) ORDER BY i.user_id {lock i}
 
 -- name: number-web
 UPDATE deliveries SET state = 'sent', reason = '', number = rows.number, changed_at = now_us()

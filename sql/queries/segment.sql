@@ -10,8 +10,8 @@ SELECT s.id, s.items, now_us() AS now FROM rows(id bigint, try bigint) JOIN segm
 WHERE s.try = rows.try AND coalesce(s.finished_at, 0) = 0 {lock s}
 
 -- name: end-segments
-UPDATE segments SET finished_at = now_us(), planned = rows.planned, children = rows.children
-FROM rows(id bigint, try bigint, planned bigint, children bigint)
+UPDATE segments SET finished_at = now_us(), children = rows.children
+FROM rows(id bigint, try bigint, children bigint)
 WHERE segments.id = rows.id AND segments.try = rows.try AND coalesce(segments.finished_at, 0) = 0
 
 -- name: set-planned
