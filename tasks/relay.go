@@ -57,7 +57,7 @@ type Relay struct {
 	mu      sync.Mutex
 	waiting map[tidings.Lane]int64 // tasks in Redis when they were last counted, plus those put since
 	full    bool                   // Redis has no memory to spare
-	put     bool                   // something was put since they were counted
+	put     bool                   // something was put, or wanted to be, since they were counted
 	counted time.Time
 
 	ring chan string
@@ -111,11 +111,11 @@ func (r *Relay) enqueue(ctx context.Context, s tidings.Segment) error {
 func (r *Relay) room(l tidings.Lane) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.put = true // also when there is no room: a full lane must be counted again, or nobody would see it drain
 	if r.full || r.waiting[l] >= LaneCap {
 		return false
 	}
 	r.waiting[l]++
-	r.put = true
 	return true
 }
 
