@@ -210,11 +210,11 @@ func (c *committer) settle(ctx context.Context, batch tidings.ID, segments []tid
 		return nil, cause // lost before COMMIT: nothing can be there
 	}
 	for range 3 {
-		var n int
-		if err := c.db.Get(ctx, &n, "batch-exists", int64(batch)); err == nil {
-			if n == 1 {
-				return segments, nil
-			}
+		there, err := c.committed(ctx, batch)
+		switch {
+		case err == nil && there:
+			return segments, nil
+		case err == nil:
 			return nil, cause
 		}
 		select {
@@ -224,6 +224,27 @@ func (c *committer) settle(ctx context.Context, batch tidings.ID, segments []tid
 		}
 	}
 	return nil, cause
+}
+
+// errAbsent takes back the row by which committed asks.
+var errAbsent = errors.New("the batch is not there")
+
+// committed tells whether the batch is there, or can never come. The lost COMMIT may still be under way, so looking is not
+// enough: a second row of that id waits for its end, and is then refused or, taken back, proves that it failed.
+func (c *committer) committed(ctx context.Context, batch tidings.ID) (bool, error) {
+	err := c.db.tx(ctx, func(t *tx) error {
+		if _, err := t.Exec(ctx, "insert-batch", int64(batch), 0, 0); err != nil {
+			return err
+		}
+		return errAbsent
+	})
+	switch {
+	case duplicate(err):
+		return true, nil
+	case errors.Is(err, errAbsent):
+		return false, nil
+	}
+	return false, err
 }
 
 // refused tells whether the database itself said no: nothing of the transaction is there.

@@ -14,6 +14,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"tidings"
+	"tidings/internal/proctest"
 	"tidings/internal/sqltest"
 	"tidings/sql"
 )
@@ -92,11 +93,12 @@ func gathered(t testing.TB, db *sql.DB, n int) {
 
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("never: %s", what)
+	must(t, proctest.Until(20*time.Second, func() error {
+		if !ok() {
+			return errors.New("never: " + what)
 		}
-	}
+		return nil
+	}))
 }
 
 // count runs a query whose placeholders are ? and returns its one number.

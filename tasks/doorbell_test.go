@@ -2,6 +2,7 @@ package tasks_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 	"go.uber.org/goleak"
 
+	"tidings/internal/proctest"
 	"tidings/internal/redistest"
 	"tidings/tasks"
 )
@@ -42,10 +44,14 @@ func must(t testing.TB, err error) {
 // until waits for a condition that nothing signals.
 func until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(soon); !ok(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("never: %s", what)
+	err := proctest.Until(soon, func() error {
+		if !ok() {
+			return errors.New("never: " + what)
 		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -250,23 +250,35 @@ func (r *Relay) Sweep(ctx context.Context) error {
 	return nil
 }
 
-// examine asks Redis for the tasks of segments. Pending or to be retried, they are well and only wait. Active, completed,
-// archived or not there, nobody can be relied on to finish them: a worker that still does loses nothing but its time.
+// A worker extends the leases of its tasks to asynqLease from now at every heartbeat, which is every 5 s (asynq v0.26.0,
+// rdb.go LeaseDuration, server.go). A lease that was not extended for longer than that is a dead worker's: so it is known
+// after seconds, while asynq itself waits for a minute.
+const (
+	asynqLease = 30 * time.Second
+	deadAfter  = 7 * time.Second
+)
+
+// examine asks Redis for the tasks of segments. Pending or to be retried, they are well and only wait. Active under a lease
+// that is kept up, a worker is at it. Otherwise nobody can be relied on to finish them: a worker that still does loses
+// nothing but its time.
 func (r *Relay) examine(ctx context.Context, segments []tidings.Segment) (well, gone []tidings.Segment, err error) {
-	states := make([]*redis.StringCmd, len(segments))
+	states, leases := make([]*redis.StringCmd, len(segments)), make([]*redis.FloatCmd, len(segments))
 	_, err = r.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, s := range segments {
 			states[i] = p.HGet(ctx, "asynq:{"+s.Queue()+"}:t:"+s.TaskID(), "state")
+			leases[i] = p.ZScore(ctx, "asynq:{"+s.Queue()+"}:lease", s.TaskID())
 		}
 		return nil
 	})
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return nil, nil, err
 	}
+	alive := float64(time.Now().Add(asynqLease - deadAfter).Unix())
 	for i, s := range segments {
-		switch states[i].Val() {
-		case "pending", "retry", "scheduled":
+		switch state := states[i].Val(); {
+		case state == "pending" || state == "retry" || state == "scheduled":
 			well = append(well, s)
+		case state == "active" && leases[i].Val() >= alive: // looked at again a second later
 		default:
 			gone = append(gone, s)
 		}

@@ -12,9 +12,6 @@ FROM rows(application text, key text) JOIN idempotency_keys k ON k.application =
 -- name: insert-batch
 INSERT INTO batches (id, accepted, segments, created_at) VALUES ($1, $2, $3, now_us())
 
--- name: batch-exists
-SELECT count(*) FROM batches WHERE id = $1
-
 -- name: insert-messages
 INSERT INTO messages (id, batch, application, type, lane, audience, data, channels, send_at, expires_at, collapse_key, cancellation_key, accepted_at)
 SELECT id, batch, application, type, lane, audience, data, channels, send_at, expires_at, collapse_key, cancellation_key, accepted_at
