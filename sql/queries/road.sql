@@ -113,8 +113,8 @@ JOIN messages m ON m.id = rows.message_id {lock d}
 
 -- name: lock-inboxes
 -- In order of id, like every writer, so that two of them never wait for each other.
-SELECT i.user_id, i.head FROM inboxes i JOIN users u ON u.id = i.user_id AND u.deleted_at = 0
-WHERE i.user_id IN (SELECT user_id FROM rows(user_id text)) ORDER BY i.user_id {lock i}
+SELECT i.user_id, i.head FROM rows(user_id text) JOIN inboxes i ON i.user_id = rows.user_id
+JOIN users u ON u.id = rows.user_id AND u.deleted_at = 0 ORDER BY i.user_id {lock i}
 
 -- name: number-web
 UPDATE deliveries SET state = 'sent', reason = '', number = rows.number, changed_at = now_us()
