@@ -34,11 +34,7 @@ func (r messageRow) message() (tidings.Audienced, error) {
 	return m, json.Unmarshal([]byte(r.Audience), &m.Audience)
 }
 
-func (db *DB) messages(ctx context.Context, query string, ids []int64) ([]tidings.Audienced, error) {
-	var rows []messageRow
-	if err := db.Select(ctx, &rows, query, columns(unique(ids))); err != nil {
-		return nil, err
-	}
+func messagesOf(rows []messageRow) ([]tidings.Audienced, error) {
 	ms := make([]tidings.Audienced, len(rows))
 	for i, r := range rows {
 		m, err := r.message()
@@ -59,19 +55,22 @@ func unique[T int64 | string](ids []T) []T {
 
 // AcquireWork reads the messages of acquire segments, with the progress that earlier pages made.
 func (db *DB) AcquireWork(ctx context.Context, ss []tidings.Segment) ([]tidings.Audienced, error) {
-	var ids []int64
+	var segments []open
+	var rows []messageRow
+	if err := db.look(ctx, into(&segments, "segments", tries(ss)), into(&rows, "acquire-messages", tries(ss))); err != nil {
+		return nil, err
+	}
 	made := map[int64]progress{}
-	_, err := db.segments(ctx, ss, func(text []byte) error {
+	_, err := opened(ss, segments, func(text []byte) error {
 		var items acquireItems
 		err := json.Unmarshal(text, &items)
-		ids = append(ids, items.Messages...)
 		maps.Copy(made, items.Progress)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	ms, err := db.messages(ctx, "acquire-messages", ids)
+	ms, err := messagesOf(rows)
 	for i, m := range ms {
 		p := made[int64(m.ID)]
 		ms[i].After, ms[i].Size = p.After, p.Size
@@ -89,23 +88,19 @@ func (db *DB) ResolveNamed(ctx context.Context, ms []tidings.Message) (found []t
 			messages, users, before = append(messages, int64(m.ID)), append(users, u), append(before, micros(m.AcceptedAt))
 		}
 	}
-	var rows []struct {
+	type named struct {
 		Message int64  `db:"message_id"`
 		User    string `db:"user_id"`
 		Locale  string
 	}
-	var counts []struct {
+	type counted struct {
 		Message int64 `db:"message_id"`
 		N       int
 	}
+	var rows []named
+	var counts []counted
 	args := columns(messages, users, before)
-	err = db.snapshot(ctx, func(t *tx) error {
-		if err := t.Select(ctx, &rows, "resolve-users", args); err != nil {
-			return err
-		}
-		return t.Select(ctx, &counts, "count-users", args)
-	})
-	if err != nil {
+	if err := db.look(ctx, into(&rows, "resolve-users", args), into(&counts, "count-users", args)); err != nil {
 		return nil, nil, err
 	}
 	for _, r := range rows {

@@ -2,6 +2,7 @@ package sql
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 
@@ -13,12 +14,19 @@ import (
 	"tidings"
 )
 
-// statement is a named query with its arguments, to be run in a burst.
+// A round trip costs more than most statements of the road: two context switches on either side. On PostgreSQL statements
+// between which nothing is decided therefore go out together, in one pipeline up to a Sync. SQLite, in the same process,
+// runs them one after another.
+
+// statement is a named query with its arguments, to be run in a round.
 type statement struct {
 	name string
 	args []any
 	// count: the segment on which is noted how many rows the statement made. 0: none.
 	count int64
+	// rows reads what the query returns, into dest. Nil: nothing is read.
+	rows func(pgx.Rows) error
+	dest any
 }
 
 func do(name string, args ...any) statement { return statement{name: name, args: args} }
@@ -28,23 +36,149 @@ func making(segment tidings.ID, name string, args ...any) statement {
 	return statement{name: name, args: args, count: int64(segment)}
 }
 
-// burst runs statements in one transaction that needs no decision between them. On PostgreSQL they go out together and cost
-// one round trip instead of one each, with BEGIN and COMMIT among them: a pipeline up to its Sync is one transaction.
+// into is a query whose rows are read into dest.
+func into[T any](dest *[]T, name string, args ...any) statement {
+	return statement{name: name, args: args, dest: dest, rows: func(rows pgx.Rows) (err error) {
+		*dest, err = pgx.CollectRows(rows, pgx.RowToStructByNameLax[T])
+		return err
+	}}
+}
+
+// burst runs statements in one transaction and one round.
 func (db *DB) burst(ctx context.Context, pool *sqlx.DB, statements ...statement) error {
-	if db.dialect.postgres {
-		return db.pipeline(ctx, pool, statements)
+	return db.rounds(ctx, pool, nil, func(s *session) error { return s.last(ctx, statements...) })
+}
+
+// look runs queries that see one state of the database, in one round.
+func (db *DB) look(ctx context.Context, queries ...statement) error {
+	return db.rounds(ctx, db.read, &sql.TxOptions{Isolation: db.dialect.snapshot, ReadOnly: true},
+		func(s *session) error { return s.last(ctx, queries...) })
+}
+
+// session is a transaction that is run in rounds: on PostgreSQL over a bare connection, on SQLite over a tx.
+type session struct {
+	db     *DB
+	t      *tx
+	c      *pgx.Conn
+	begin  string // PostgreSQL: goes out with the first round
+	begun  bool
+	closed bool
+}
+
+// rounds runs f in a transaction of its own, which the last round commits. One that the database ends for the sake of
+// another is run again.
+func (db *DB) rounds(ctx context.Context, pool *sqlx.DB, options *sql.TxOptions, f func(*session) error) error {
+	for attempt := 1; ; attempt++ {
+		err := db.attempt(ctx, pool, options, f)
+		if err == nil || attempt == 3 || !lostToAnother(err) {
+			return err
+		}
 	}
-	return db.retried(ctx, pool, func(t *tx) error {
-		for _, s := range statements {
-			if err := t.run(ctx, s); err != nil {
+}
+
+func (db *DB) attempt(ctx context.Context, pool *sqlx.DB, options *sql.TxOptions, f func(*session) error) error {
+	if !db.dialect.postgres {
+		x, err := pool.BeginTxx(ctx, options)
+		if err != nil {
+			return err
+		}
+		if err := f(&session{db: db, t: &tx{x: x, db: db, reading: options != nil}}); err != nil {
+			_ = x.Rollback() // err says what went wrong
+			return err
+		}
+		return x.Commit()
+	}
+	s := &session{db: db, begin: "BEGIN"}
+	if options != nil {
+		s.begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+	}
+	c, err := pool.Connx(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close() //nolint:errcheck // back to the pool; what went wrong was said before
+	return c.Raw(func(driver any) error {
+		s.c = driver.(*stdlib.Conn).Conn()
+		err := f(s)
+		if err != nil && s.begun && !s.closed && !s.c.IsClosed() {
+			_, _ = s.c.Exec(context.WithoutCancel(ctx), "ROLLBACK") // err says what went wrong
+		}
+		return err
+	})
+}
+
+// round runs statements.
+func (s *session) round(ctx context.Context, statements ...statement) error {
+	return s.send(ctx, statements, false)
+}
+
+// last runs statements and commits.
+func (s *session) last(ctx context.Context, statements ...statement) error {
+	return s.send(ctx, statements, true)
+}
+
+func (s *session) send(ctx context.Context, statements []statement, commit bool) error {
+	if s.t != nil {
+		for _, st := range statements {
+			if err := s.t.run(ctx, st); err != nil {
 				return err
 			}
 		}
 		return nil
-	})
+	}
+	var batch pgx.Batch
+	// A single round is a transaction by itself: a pipeline is one up to its Sync. Only a snapshot has to be asked for.
+	wrapped := s.begun || !commit || s.begin != "BEGIN"
+	if wrapped && !s.begun {
+		batch.Queue(s.begin)
+	}
+	for _, st := range statements {
+		text, args, err := s.db.pipelined(st)
+		if err != nil {
+			return err
+		}
+		if q := batch.Queue(text, args...); st.rows != nil {
+			q.Query(func(rows pgx.Rows) error { return named(st.name, st.rows(rows)) })
+		} else {
+			q.Exec(func(pgconn.CommandTag) error { return nil })
+		}
+	}
+	if wrapped && commit {
+		batch.Queue("COMMIT")
+	}
+	s.begun, s.closed = wrapped, false
+	err := s.c.SendBatch(ctx, &batch).Close()
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == "22012" { // division_by_zero: see pipelined
+		err = tidings.ErrStale
+	}
+	s.closed = err == nil && commit
+	return err
 }
 
+// pipelined is the text of a statement in a pipeline, where nothing can be decided between two statements.
+func (db *DB) pipelined(s statement) (string, []any, error) {
+	q, args, err := db.find(s.name, s.args)
+	if err != nil {
+		return "", nil, err
+	}
+	switch {
+	case s.name == "end-segments":
+		// A segment that is finished or of a later try must stop the whole: only an error does that.
+		b, _ := s.args[0].(bulk)
+		args = append(args, length(b[0]))
+		return fmt.Sprintf("WITH ended AS (%s RETURNING 1) SELECT 1 / (CASE WHEN (SELECT count(*) FROM ended) = $%d THEN 1 ELSE 0 END)", q.text, len(args)), args, nil
+	case s.count != 0:
+		args = append(args, s.count)
+		return fmt.Sprintf("WITH made AS (%s RETURNING 1) UPDATE segments SET planned = (SELECT count(*) FROM made) WHERE id = $%d", q.text, len(args)), args, nil
+	}
+	return q.text, args, nil
+}
+
+// run is a statement of a round on SQLite, or of an ordinary transaction.
 func (t *tx) run(ctx context.Context, s statement) error {
+	if s.dest != nil {
+		return t.Select(ctx, s.dest, s.name, s.args...)
+	}
 	n, err := t.Exec(ctx, s.name, s.args...)
 	if err != nil {
 		return err
@@ -56,42 +190,4 @@ func (t *tx) run(ctx context.Context, s statement) error {
 		_, err = t.Exec(ctx, "set-planned", s.count, n)
 	}
 	return err
-}
-
-func (db *DB) pipeline(ctx context.Context, pool *sqlx.DB, statements []statement) error {
-	var batch pgx.Batch
-	for _, s := range statements {
-		q, args, err := db.find(s.name, s.args)
-		if err != nil {
-			return err
-		}
-		text := q.text
-		switch {
-		case s.name == "end-segments":
-			// A segment that is finished or of a later try must stop the whole: nothing but an error does that in a pipeline.
-			b, _ := s.args[0].(bulk)
-			args = append(args, length(b[0]))
-			text = fmt.Sprintf("WITH ended AS (%s RETURNING 1) SELECT 1 / (CASE WHEN (SELECT count(*) FROM ended) = $%d THEN 1 ELSE 0 END)", text, len(args))
-		case s.count != 0:
-			args = append(args, s.count)
-			text = fmt.Sprintf("WITH made AS (%s RETURNING 1) UPDATE segments SET planned = (SELECT count(*) FROM made) WHERE id = $%d", text, len(args))
-		}
-		batch.Queue(text, args...)
-	}
-	c, err := pool.Connx(ctx)
-	if err != nil {
-		return err
-	}
-	defer c.Close() //nolint:errcheck // back to the pool; what went wrong was said before
-	for attempt := 1; ; attempt++ {
-		err = c.Raw(func(driver any) error {
-			return driver.(*stdlib.Conn).Conn().SendBatch(ctx, &batch).Close()
-		})
-		if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == "22012" { // division_by_zero
-			return tidings.ErrStale
-		}
-		if err == nil || attempt == 3 || !lostToAnother(err) {
-			return err
-		}
-	}
 }

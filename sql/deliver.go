@@ -2,7 +2,6 @@ package sql
 
 import (
 	"context"
-	"errors"
 	"strings"
 
 	"tidings"
@@ -22,113 +21,82 @@ type webRow struct {
 // streams, those numbered before by a lost run included. Numbers have no holes and follow the order of commits, because
 // each is drawn under its user's row lock in the transaction that moves the delivery to sent.
 func (db *DB) Number(ctx context.Context, ss []tidings.Segment) (entries []tidings.UserEntry, err error) {
-	err = db.tx(ctx, func(t *tx) error {
-		entries = nil
-		var locked []open
-		if err := t.Select(ctx, &locked, "lock-segments", tries(ss)); err != nil {
+	var found []entryRow
+	err = db.rounds(ctx, db.write, nil, func(s *session) error {
+		var segments []open
+		if err := s.round(ctx, into(&segments, "lock-segments", tries(ss))); err != nil {
 			return err
 		}
 		var items notificationItems
-		if _, err := opened(ss, locked, items.add); err != nil {
+		if _, err := opened(ss, segments, items.add); err != nil {
 			return err
 		}
 		var rows []webRow
-		if err := t.Select(ctx, &rows, "lock-web", columns(items.Messages, items.Users)); err != nil {
+		var inboxes []headRow
+		err := s.round(ctx, into(&rows, "lock-web", columns(items.Messages, items.Users)), into(&inboxes, "lock-inboxes", columns(unique(items.Users))))
+		if err != nil {
 			return err
 		}
-		if rows, err = t.number(ctx, rows); err != nil {
-			return err
+		statements, numbered := number(rows, inboxes)
+		if len(numbered) > 0 {
+			statements = append(statements, into(&found, "web-entries", columns(
+				ints(numbered, func(r webRow) int64 { return r.Message }), strs(numbered, func(r webRow) string { return r.User }),
+				ints(numbered, func(r webRow) int64 { return r.Number }), strs(numbered, func(r webRow) string { return r.Locale }))))
 		}
-		entries, err = t.entries(ctx, rows)
-		return err
+		return s.last(ctx, statements...)
 	})
+	entries = make([]tidings.UserEntry, len(found))
+	for i, r := range found {
+		entries[i] = tidings.UserEntry{User: r.User, Entry: r.entry()}
+	}
 	return entries, err
 }
 
-// number moves queued rows to sent or expired and returns all rows that have a number.
-func (t *tx) number(ctx context.Context, rows []webRow) (numbered []webRow, err error) {
-	var fresh, late, canceled []webRow
+type headRow struct {
+	User string `db:"user_id"`
+	Head int64
+}
+
+// number decides what becomes of web deliveries: those that are queued get their numbers, or end with a reason. It returns
+// the statements that write it, and all rows that have a number now.
+func number(rows []webRow, inboxes []headRow) (statements []statement, numbered []webRow) {
+	heads := make(map[string]int64, len(inboxes))
+	for _, i := range inboxes {
+		heads[i.User] = i.Head
+	}
+	var fresh, ended []webRow
+	var states, reasons []string
+	end := func(r webRow, state tidings.State, why tidings.Reason) {
+		ended, states, reasons = append(ended, r), append(states, string(state)), append(reasons, string(why))
+	}
 	for _, r := range rows {
+		head, there := heads[r.User]
 		switch {
 		case r.Number > 0:
 			numbered = append(numbered, r)
 		case r.State != string(tidings.Queued):
 		case r.Canceled == 1:
-			canceled = append(canceled, r)
+			end(r, tidings.Canceled, tidings.CanceledByApp)
 		case r.Expired == 1:
-			late = append(late, r)
+			end(r, tidings.Expired, tidings.TimeRanOut)
+		case !there:
+			end(r, tidings.Failed, tidings.UserGone)
 		default:
+			heads[r.User], r.Number = head+1, head+1
 			fresh = append(fresh, r)
 		}
 	}
-	if err := errors.Join(t.endWeb(ctx, late, tidings.Expired, tidings.TimeRanOut), t.endWeb(ctx, canceled, tidings.Canceled, tidings.CanceledByApp)); err != nil {
-		return nil, err
+	if len(ended) > 0 {
+		statements = append(statements, do("end-web", columns(
+			ints(ended, func(r webRow) int64 { return r.Message }), strs(ended, func(r webRow) string { return r.User }), states, reasons)))
 	}
-	if len(fresh) == 0 {
-		return numbered, nil
+	if len(fresh) > 0 {
+		messages, users := ints(fresh, func(r webRow) int64 { return r.Message }), strs(fresh, func(r webRow) string { return r.User })
+		numbers, distinct := ints(fresh, func(r webRow) int64 { return r.Number }), unique(users)
+		statements = append(statements, do("number-web", columns(messages, users, numbers)), do("insert-inbox", columns(users, numbers, messages)),
+			do("raise-heads", columns(distinct, ints(distinct, func(u string) int64 { return heads[u] }))))
 	}
-	heads, err := t.lockInboxes(ctx, fresh)
-	if err != nil {
-		return nil, err
-	}
-	var gone []webRow
-	kept := fresh[:0]
-	for _, r := range fresh {
-		head, ok := heads[r.User]
-		if !ok {
-			gone = append(gone, r)
-			continue
-		}
-		heads[r.User], r.Number = head+1, head+1
-		kept = append(kept, r)
-	}
-	if err := t.endWeb(ctx, gone, tidings.Failed, tidings.UserGone); err != nil {
-		return nil, err
-	}
-	return append(numbered, kept...), t.writeNumbers(ctx, kept, heads)
-}
-
-func (t *tx) lockInboxes(ctx context.Context, rows []webRow) (map[string]int64, error) {
-	var inboxes []struct {
-		User string `db:"user_id"`
-		Head int64
-	}
-	if err := t.Select(ctx, &inboxes, "lock-inboxes", columns(unique(strs(rows, func(r webRow) string { return r.User })))); err != nil {
-		return nil, err
-	}
-	heads := make(map[string]int64, len(inboxes))
-	for _, i := range inboxes {
-		heads[i.User] = i.Head
-	}
-	return heads, nil
-}
-
-func (t *tx) writeNumbers(ctx context.Context, rows []webRow, heads map[string]int64) error {
-	if len(rows) == 0 {
-		return nil
-	}
-	messages := ints(rows, func(r webRow) int64 { return r.Message })
-	users := strs(rows, func(r webRow) string { return r.User })
-	numbers := ints(rows, func(r webRow) int64 { return r.Number })
-	if _, err := t.Exec(ctx, "number-web", columns(messages, users, numbers)); err != nil {
-		return err
-	}
-	if _, err := t.Exec(ctx, "insert-inbox", columns(users, numbers, messages)); err != nil {
-		return err
-	}
-	distinct := unique(users)
-	_, err := t.Exec(ctx, "raise-heads", columns(distinct, ints(distinct, func(u string) int64 { return heads[u] })))
-	return err
-}
-
-func (t *tx) endWeb(ctx context.Context, rows []webRow, state tidings.State, why tidings.Reason) error {
-	if len(rows) == 0 {
-		return nil
-	}
-	_, err := t.Exec(ctx, "end-web", columns(
-		ints(rows, func(r webRow) int64 { return r.Message }), strs(rows, func(r webRow) string { return r.User }),
-		strs(rows, func(webRow) string { return string(state) }), strs(rows, func(webRow) string { return string(why) })))
-	return err
+	return statements, append(numbered, fresh...)
 }
 
 type entryRow struct {
@@ -148,18 +116,3 @@ func (r entryRow) entry() tidings.Entry {
 
 // splitVia reads a notification's via: ",m:acme,s:acme-1,".
 func splitVia(s string) []string { return strings.Split(strings.Trim(s, ","), ",") }
-
-func (t *tx) entries(ctx context.Context, rows []webRow) ([]tidings.UserEntry, error) {
-	if len(rows) == 0 {
-		return nil, nil
-	}
-	var found []entryRow
-	err := t.Select(ctx, &found, "web-entries", columns(
-		ints(rows, func(r webRow) int64 { return r.Message }), strs(rows, func(r webRow) string { return r.User }),
-		ints(rows, func(r webRow) int64 { return r.Number }), strs(rows, func(r webRow) string { return r.Locale })))
-	entries := make([]tidings.UserEntry, len(found))
-	for i, r := range found {
-		entries[i] = tidings.UserEntry{User: r.User, Entry: r.entry()}
-	}
-	return entries, err
-}

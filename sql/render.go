@@ -8,11 +8,16 @@ import (
 
 // RenderWork reads the notifications of render segments and their messages.
 func (db *DB) RenderWork(ctx context.Context, ss []tidings.Segment) (w tidings.RenderWork, err error) {
-	var items notificationItems
-	if _, err := db.segments(ctx, ss, items.add); err != nil {
+	var segments []open
+	var rows []messageRow
+	if err := db.look(ctx, into(&segments, "segments", tries(ss)), into(&rows, "render-messages", tries(ss))); err != nil {
 		return w, err
 	}
-	ms, err := db.messages(ctx, "render-messages", items.Messages)
+	var items notificationItems
+	if _, err := opened(ss, segments, items.add); err != nil {
+		return w, err
+	}
+	ms, err := messagesOf(rows)
 	if err != nil {
 		return w, err
 	}

@@ -8,15 +8,23 @@ import (
 
 // RouteWork reads what the route stage decides on.
 func (db *DB) RouteWork(ctx context.Context, ss []tidings.Segment) (w tidings.RouteWork, err error) {
-	var items notificationItems
-	if w.Now, err = db.segments(ctx, ss, items.add); err != nil {
-		return w, err
-	}
-	ms, err := db.messages(ctx, "route-messages", items.Messages)
+	var segments []open
+	var messages []messageRow
+	var contents []madeRow
+	err = db.look(ctx, into(&segments, "segments", tries(ss)), into(&messages, "route-messages", tries(ss)),
+		into(&contents, "route-contents", tries(ss)))
 	if err != nil {
 		return w, err
 	}
-	w.Items, w.Messages = items.items(), make(map[tidings.ID]tidings.Audienced, len(ms))
+	var items notificationItems
+	if w.Now, err = opened(ss, segments, items.add); err != nil {
+		return w, err
+	}
+	ms, err := messagesOf(messages)
+	if err != nil {
+		return w, err
+	}
+	w.Items, w.Messages, w.Contents = items.items(), make(map[tidings.ID]tidings.Audienced, len(ms)), contentsOf(contents)
 	outside := false
 	for _, m := range ms {
 		w.Messages[m.ID] = m
@@ -24,29 +32,26 @@ func (db *DB) RouteWork(ctx context.Context, ss []tidings.Segment) (w tidings.Ro
 			outside = outside || c != tidings.Web
 		}
 	}
-	if w.Contents, err = db.contents(ctx, items.Messages); err != nil || !outside {
-		return w, err
+	if outside {
+		w.Addresses, err = db.addressChannels(ctx, items.Users)
 	}
-	w.Addresses, err = db.addressChannels(ctx, items.Users)
 	return w, err
 }
 
-func (db *DB) contents(ctx context.Context, messages []int64) (map[tidings.ID][]tidings.Rendered, error) {
-	var rows []struct {
-		Message int64 `db:"message_id"`
-		Channel string
-		Locale  string
-		Reason  string
-	}
-	if err := db.Select(ctx, &rows, "contents-of", columns(unique(messages))); err != nil {
-		return nil, err
-	}
+type madeRow struct {
+	Message int64 `db:"message_id"`
+	Channel string
+	Locale  string
+	Reason  string
+}
+
+func contentsOf(rows []madeRow) map[tidings.ID][]tidings.Rendered {
 	contents := map[tidings.ID][]tidings.Rendered{}
 	for _, r := range rows {
 		id := tidings.ID(r.Message)
 		contents[id] = append(contents[id], tidings.Rendered{Message: id, Channel: tidings.Channel(r.Channel), Locale: r.Locale, Reason: tidings.Reason(r.Reason)})
 	}
-	return contents, nil
+	return contents
 }
 
 func (db *DB) addressChannels(ctx context.Context, users []string) (map[string]map[tidings.Channel]bool, error) {

@@ -103,16 +103,8 @@ type open struct {
 	Now   int64
 }
 
-// segments reads what ss work on, giving each segment's items to into, and the database's time. ErrStale: one of them is
-// finished or of a later try.
-func (db *DB) segments(ctx context.Context, ss []tidings.Segment, into func(items []byte) error) (time.Time, error) {
-	var rows []open
-	if err := db.Select(ctx, &rows, "segments", tries(ss)); err != nil {
-		return time.Time{}, err
-	}
-	return opened(ss, rows, into)
-}
-
+// opened gives the items of ss, as they were read, to into, and returns the database's time. ErrStale: one of ss is finished
+// or of a later try.
 func opened(ss []tidings.Segment, rows []open, into func(items []byte) error) (now time.Time, err error) {
 	if len(rows) != len(ss) {
 		return now, tidings.ErrStale
@@ -226,10 +218,7 @@ func (db *DB) finishAll() {
 			}
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		err := db.relaxed(ctx, func(t *tx) error {
-			_, err := t.Exec(ctx, "finish-segments", columns(ids, claims))
-			return err
-		})
+		err := db.burst(ctx, db.lazy, do("finish-segments", columns(ids, claims)))
 		cancel()
 		for _, f := range batch {
 			f.done <- err

@@ -1,12 +1,19 @@
+-- The stages read the messages of their segments in the round in which they read the segments: the ids stand in the items.
+
 -- name: acquire-messages
-SELECT m.id, m.audience, m.expires_at, m.accepted_at, m.canceled_at
-FROM rows(id bigint) JOIN messages m ON m.id = rows.id ORDER BY m.id
+WITH ids AS MATERIALIZED (SELECT DISTINCT CAST(e.value AS bigint) AS id
+    FROM rows(id bigint, try bigint) JOIN segments s ON s.id = rows.id {messages of s})
+SELECT m.id, m.audience, m.expires_at, m.accepted_at, m.canceled_at FROM ids JOIN messages m ON m.id = ids.id ORDER BY m.id
 
 -- name: render-messages
-SELECT m.id, m.application, m.type, m.channels, m.data FROM rows(id bigint) JOIN messages m ON m.id = rows.id
+WITH ids AS MATERIALIZED (SELECT DISTINCT CAST(e.value AS bigint) AS id
+    FROM rows(id bigint, try bigint) JOIN segments s ON s.id = rows.id {messages of s})
+SELECT m.id, m.application, m.type, m.channels, m.data FROM ids JOIN messages m ON m.id = ids.id
 
 -- name: route-messages
-SELECT m.id, m.channels, m.send_at, m.expires_at, m.canceled_at FROM rows(id bigint) JOIN messages m ON m.id = rows.id
+WITH ids AS MATERIALIZED (SELECT DISTINCT CAST(e.value AS bigint) AS id
+    FROM rows(id bigint, try bigint) JOIN segments s ON s.id = rows.id {messages of s})
+SELECT m.id, m.channels, m.send_at, m.expires_at, m.canceled_at FROM ids JOIN messages m ON m.id = ids.id
 
 -- name: resolve-users
 -- The users that messages name, without any narrowing: the common case, all messages of a page at once.
@@ -89,8 +96,10 @@ SELECT message_id, channel, locale, version, title, body, url, reason, detail, s
 FROM rows(message_id bigint, channel text, locale text, version bigint, title text, body text, url text, reason text, detail text, segment bigint) WHERE true
 ON CONFLICT DO NOTHING
 
--- name: contents-of
-SELECT c.message_id, c.channel, c.locale, c.reason FROM rows(id bigint) JOIN contents c ON c.message_id = rows.id
+-- name: route-contents
+WITH ids AS MATERIALIZED (SELECT DISTINCT CAST(e.value AS bigint) AS id
+    FROM rows(id bigint, try bigint) JOIN segments s ON s.id = rows.id {messages of s})
+SELECT c.message_id, c.channel, c.locale, c.reason FROM ids JOIN contents c ON c.message_id = ids.id
 ORDER BY c.message_id, c.channel, c.locale
 
 -- name: address-channels
