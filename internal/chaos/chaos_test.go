@@ -92,7 +92,7 @@ func (s *site) settle(browsers []*browser) {
 		var open int
 		err := s.db.QueryRow(ctx, `SELECT (SELECT count(*) FROM segments WHERE finished_at IS NULL)
 			+ (SELECT count(*) FROM deliveries WHERE due_at IS NOT NULL OR state IN ('held', 'queued', 'sending'))
-			+ (SELECT count(*) FROM messages WHERE size < 0)`).Scan(&open)
+			+ (SELECT count(*) FROM acquired WHERE size < 0)`).Scan(&open)
 		if err == nil && open > 0 {
 			err = fmt.Errorf("%d things are left to do", open)
 		}
