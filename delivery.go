@@ -29,7 +29,7 @@ var Moves = map[State][]State{
 	Held:       {Queued, Expired, Canceled},
 	Queued:     {Held, Sending, Sent, Failed, Suppressed, Expired, Canceled},
 	Sending:    {Sent, Delivered, Failed, UnknownEnd, Held},
-	UnknownEnd: {Sent, Delivered, Failed, Queued, Expired},
+	UnknownEnd: {Sent, Delivered, Failed, Queued},
 	Sent:       {Delivered, Failed},
 }
 

@@ -169,6 +169,10 @@ func (c *committer) commit(batch []*waiting) {
 	if err != nil && !refused(err) {
 		segments, err = c.settle(ctx, id, segments, err)
 	}
+	if duplicate(err) { // another process drew the same ID: it is not drawn twice
+		id = c.db.ids.Next()
+		segments, err = c.store(ctx, id, batch)
+	}
 	if err != nil && refused(err) && len(batch) > 1 {
 		if c.metrics != nil {
 			c.metrics.split.Inc()
@@ -179,7 +183,7 @@ func (c *committer) commit(batch []*waiting) {
 	}
 	if err != nil {
 		for _, w := range batch {
-			w.err = &tidings.Error{Code: tidings.Unavailable, Detail: "the message could not be stored; send it again with the same Idempotency-Key", After: time.Second, Err: err}
+			w.err = unstored(err)
 		}
 		c.db.log.Error("accept", "requests", len(batch), "error", err)
 	} else if c.metrics != nil {
@@ -190,6 +194,14 @@ func (c *committer) commit(batch []*waiting) {
 		// Not in this goroutine: the slot must not wait for Redis.
 		c.running.Go(func() { c.onAccept(segments) })
 	}
+}
+
+// unstored is what the caller of a request that could not be stored is told: that it never can be, or to try again.
+func unstored(err error) error {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code[:2] == "22" { // data exception: a value no column takes
+		return &tidings.Error{Code: tidings.Unprocessable, Detail: "the message holds a value that cannot be stored", Err: err}
+	}
+	return &tidings.Error{Code: tidings.Unavailable, Detail: "the message could not be stored; send it again with the same Idempotency-Key", After: time.Second, Err: err}
 }
 
 func (m *Metrics) observe(batch []*waiting, took time.Duration) {

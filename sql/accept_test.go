@@ -266,7 +266,11 @@ func TestAPoisonedRequestFailsAlone(t *testing.T) {
 				p.stored(t, db)
 			}
 		}
-		wantCode(t, poisoned.err, tidings.Unavailable)
+		want := tidings.Unavailable
+		if db.Name() == "postgres" { // it says that the value fits no column, so that trying again is no use
+			want = tidings.Unprocessable
+		}
+		wantCode(t, poisoned.err, want)
 		if n := count(t, db.Raw(), "SELECT count(*) FROM messages"); n != slots+20 {
 			t.Errorf("%d messages of %d", n, slots+20)
 		}

@@ -84,12 +84,16 @@ type dueRow struct {
 	Application string
 	Lane        string
 	State       string
+	Reason      string
 	Expired     int
 }
 
 // next is the state in which a delivery goes on when its time has come.
 func (d dueRow) next() (tidings.State, tidings.Reason) {
-	if d.Expired == 1 {
+	switch {
+	case d.Expired == 1 && d.State == string(tidings.UnknownEnd):
+		return tidings.UnknownEnd, tidings.Reason(d.Reason) // too late to send again, and still nobody knows
+	case d.Expired == 1:
 		return tidings.Expired, tidings.TimeRanOut
 	}
 	return tidings.Queued, tidings.NoReason

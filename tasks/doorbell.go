@@ -113,14 +113,14 @@ func (d *Doorbell) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 			d.wait(ctx, make(chan struct{}), min(d.fallback, 200*time.Millisecond))
 			return err
 		case !d.wait(ctx, d.bell(queue), d.fallback):
-			return err
+			return err // asynq asks again by itself
 		}
 		cmd.SetErr(nil)
 		return next(ctx, cmd)
 	}
 }
 
-// wait returns true when the bell rang or the time is up, false when there is no more point in asking.
+// wait returns true when the bell rang, false when the time is up or there is no more point in asking.
 func (d *Doorbell) wait(ctx context.Context, bell <-chan struct{}, limit time.Duration) bool {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
@@ -128,7 +128,7 @@ func (d *Doorbell) wait(ctx context.Context, bell <-chan struct{}, limit time.Du
 	case <-bell:
 		return true
 	case <-timer.C:
-		return true
+		return false
 	case <-ctx.Done():
 		return false
 	case <-d.closed:

@@ -293,7 +293,6 @@ const measureEvery = 10 * time.Second
 func (r *Relay) measure(ctx context.Context) error {
 	r.mu.Lock()
 	still := !r.put && !r.full && time.Since(r.counted) < measureEvery
-	r.put = false
 	r.mu.Unlock()
 	if still {
 		return nil
@@ -321,7 +320,7 @@ func (r *Relay) measure(ctx context.Context) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.waiting, r.full, r.counted = lanes, tight(memory.Val()), time.Now()
+	r.waiting, r.full, r.counted, r.put = lanes, tight(memory.Val()), time.Now(), false
 	return nil
 }
 

@@ -22,7 +22,7 @@ import (
 const stopTime = 30 * time.Second
 
 // doorbellFallback is how long a lost bell may delay a task. An idle worker asks Redis so often for each of its queues.
-const doorbellFallback = 2 * time.Second
+const doorbellFallback = 5 * time.Second
 
 // process is a server while it runs: what its parts share, and in which order they end.
 type process struct {
