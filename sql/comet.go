@@ -131,3 +131,18 @@ func (db *DB) ChangedUsers(ctx context.Context, since int64) (users []string, un
 	}
 	return users, max(since, now-changeOverlap.Microseconds()), nil
 }
+
+type entryRow struct {
+	User             string `db:"user_id"`
+	Number, ID       int64
+	Application      string
+	Type             string
+	AcceptedAt       int64 `db:"accepted_at"`
+	Via              string
+	Title, Body, URL string
+}
+
+func (r entryRow) entry() tidings.Entry {
+	return tidings.Entry{Number: r.Number, ID: tidings.ID(r.ID), Application: r.Application, Type: r.Type, Title: r.Title,
+		Body: r.Body, URL: r.URL, Via: splitVia(r.Via), At: timeOf(r.AcceptedAt)}
+}

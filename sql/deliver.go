@@ -7,21 +7,30 @@ import (
 	"tidings"
 )
 
+// webRow is a web delivery with what its entry in the inbox shows.
 type webRow struct {
-	Message  int64  `db:"message_id"`
-	User     string `db:"user_id"`
-	State    string
-	Locale   string
-	Number   int64
-	Expired  int
-	Canceled int
+	Message          int64  `db:"message_id"`
+	User             string `db:"user_id"`
+	State            string
+	Number           int64
+	Expired          int
+	Canceled         int
+	Application      string
+	Type             string
+	AcceptedAt       int64 `db:"accepted_at"`
+	Via              string
+	Title, Body, URL string
+}
+
+func (r webRow) entry() tidings.UserEntry {
+	return tidings.UserEntry{User: r.User, Entry: tidings.Entry{Number: r.Number, ID: tidings.ID(r.Message), Application: r.Application,
+		Type: r.Type, Title: r.Title, Body: r.Body, URL: r.URL, Via: splitVia(r.Via), At: timeOf(r.AcceptedAt)}}
 }
 
 // Number gives the web deliveries of segments their place in their users' inboxes and returns the entries to append to the
 // streams, those numbered before by a lost run included. Numbers have no holes and follow the order of commits, because
 // each is drawn under its user's row lock in the transaction that moves the delivery to sent.
 func (db *DB) Number(ctx context.Context, ss []tidings.Segment) (entries []tidings.UserEntry, err error) {
-	var found []entryRow
 	err = db.rounds(ctx, db.write, nil, func(s *session) error {
 		var segments []open
 		if err := s.round(ctx, into(&segments, "lock-segments", tries(ss))); err != nil {
@@ -38,17 +47,12 @@ func (db *DB) Number(ctx context.Context, ss []tidings.Segment) (entries []tidin
 			return err
 		}
 		statements, numbered := number(rows, inboxes)
-		if len(numbered) > 0 {
-			statements = append(statements, into(&found, "web-entries", columns(
-				ints(numbered, func(r webRow) int64 { return r.Message }), strs(numbered, func(r webRow) string { return r.User }),
-				ints(numbered, func(r webRow) int64 { return r.Number }), strs(numbered, func(r webRow) string { return r.Locale }))))
+		entries = make([]tidings.UserEntry, len(numbered))
+		for i, r := range numbered {
+			entries[i] = r.entry()
 		}
 		return s.last(ctx, statements...)
 	})
-	entries = make([]tidings.UserEntry, len(found))
-	for i, r := range found {
-		entries[i] = tidings.UserEntry{User: r.User, Entry: r.entry()}
-	}
 	return entries, err
 }
 
@@ -97,21 +101,6 @@ func number(rows []webRow, inboxes []headRow) (statements []statement, numbered 
 			do("raise-heads", columns(distinct, ints(distinct, func(u string) int64 { return heads[u] }))))
 	}
 	return statements, append(numbered, fresh...)
-}
-
-type entryRow struct {
-	User             string `db:"user_id"`
-	Number, ID       int64
-	Application      string
-	Type             string
-	AcceptedAt       int64 `db:"accepted_at"`
-	Via              string
-	Title, Body, URL string
-}
-
-func (r entryRow) entry() tidings.Entry {
-	return tidings.Entry{Number: r.Number, ID: tidings.ID(r.ID), Application: r.Application, Type: r.Type, Title: r.Title,
-		Body: r.Body, URL: r.URL, Via: splitVia(r.Via), At: timeOf(r.AcceptedAt)}
 }
 
 // splitVia reads a notification's via: ",m:acme,s:acme-1,".

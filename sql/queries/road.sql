@@ -113,12 +113,16 @@ FROM rows(message_id bigint, user_id text, channel text, application text, lane 
 ON CONFLICT DO NOTHING
 
 -- name: lock-web
--- The message is asked too: a cancel may have come between the reading and the commit of the route stage.
-SELECT d.message_id, d.user_id, d.state, d.locale, d.number, CASE WHEN d.expires_at <= now_us() THEN 1 ELSE 0 END AS expired,
-    CASE WHEN m.canceled_at <> 0 THEN 1 ELSE 0 END AS canceled
+-- The web deliveries of a segment with all that an entry of the inbox shows. The message is asked whether it is canceled: a
+-- cancel may have come between the reading and the commit of the route stage.
+SELECT d.message_id, d.user_id, d.state, d.number, CASE WHEN d.expires_at <= now_us() THEN 1 ELSE 0 END AS expired,
+    CASE WHEN m.canceled_at <> 0 THEN 1 ELSE 0 END AS canceled, m.application, m.type, m.accepted_at, n.via,
+    coalesce(c.title, '') AS title, coalesce(c.body, '') AS body, coalesce(c.url, '') AS url
 FROM rows(message_id bigint, user_id text) JOIN deliveries d
     ON d.message_id = rows.message_id AND d.user_id = rows.user_id AND d.channel = 'web'
-JOIN messages m ON m.id = rows.message_id {lock d}
+JOIN messages m ON m.id = rows.message_id
+JOIN notifications n ON n.message_id = rows.message_id AND n.user_id = rows.user_id
+LEFT JOIN contents c ON c.message_id = rows.message_id AND c.channel = 'web' AND c.locale = d.locale {lock d}
 
 -- name: lock-inboxes
 -- In order of id, like every writer, so that two of them never wait for each other.
@@ -140,10 +144,3 @@ INSERT INTO inbox (user_id, number, message_id) SELECT user_id, number, message_
 
 -- name: raise-heads
 UPDATE inboxes SET head = rows.head FROM rows(user_id text, head bigint) WHERE inboxes.user_id = rows.user_id
-
--- name: web-entries
-SELECT rows.user_id, rows.number, m.id, m.application, m.type, m.accepted_at, n.via, c.title, c.body, c.url
-FROM rows(message_id bigint, user_id text, number bigint, locale text)
-JOIN messages m ON m.id = rows.message_id
-JOIN notifications n ON n.message_id = rows.message_id AND n.user_id = rows.user_id
-JOIN contents c ON c.message_id = rows.message_id AND c.channel = 'web' AND c.locale = rows.locale
