@@ -97,12 +97,11 @@ func (p *process) simulator(name string, args ...string) (url string, err error)
 			return
 		}
 		lines := bufio.NewScanner(output)
+		if lines.Scan() {
+			first <- lines.Text()
+		}
 		for lines.Scan() {
-			select {
-			case first <- lines.Text():
-			default:
-				fmt.Fprintf(p.out, "[%s] %s\n", name, plain(lines.Text()))
-			}
+			fmt.Fprintf(p.out, "[%s] %s\n", name, plain(lines.Text()))
 		}
 		_ = cmd.Wait()
 	}()
