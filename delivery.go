@@ -33,16 +33,6 @@ var Moves = map[State][]State{
 	Sent:       {Delivered, Failed},
 }
 
-// CanMove tells whether a delivery may go from one state to another.
-func CanMove(from, to State) bool {
-	for _, s := range Moves[from] {
-		if s == to {
-			return true
-		}
-	}
-	return false
-}
-
 // Final tells whether nothing further is done for a delivery in state s of itself: a receipt may still tell more.
 func (s State) Final() bool { return s != Held && s != Queued && s != Sending }
 

@@ -51,8 +51,7 @@ func (db *DB) burst(ctx context.Context, pool *sqlx.DB, statements ...statement)
 
 // look runs queries that see one state of the database, in one round.
 func (db *DB) look(ctx context.Context, queries ...statement) error {
-	return db.rounds(ctx, db.read, &sql.TxOptions{Isolation: db.dialect.snapshot, ReadOnly: true},
-		func(s *session) error { return s.last(ctx, queries...) })
+	return db.rounds(ctx, db.read, db.oneState(), func(s *session) error { return s.last(ctx, queries...) })
 }
 
 // session is a transaction that is run in rounds: on PostgreSQL over a bare connection, on SQLite over a tx.
@@ -68,26 +67,16 @@ type session struct {
 // rounds runs f in a transaction of its own, which the last round commits. One that the database ends for the sake of
 // another is run again.
 func (db *DB) rounds(ctx context.Context, pool *sqlx.DB, options *sql.TxOptions, f func(*session) error) error {
-	for attempt := 1; ; attempt++ {
-		err := db.attempt(ctx, pool, options, f)
-		if err == nil || attempt == 3 || !lostToAnother(err) {
-			return err
+	return retried(ctx, func() error {
+		if db.dialect.postgres {
+			return db.session(ctx, pool, options, f)
 		}
-	}
+		return db.once(ctx, pool, options, func(t *tx) error { return f(&session{db: db, t: t}) })
+	})
 }
 
-func (db *DB) attempt(ctx context.Context, pool *sqlx.DB, options *sql.TxOptions, f func(*session) error) error {
-	if !db.dialect.postgres {
-		x, err := pool.BeginTxx(ctx, options)
-		if err != nil {
-			return err
-		}
-		if err := f(&session{db: db, t: &tx{x: x, db: db, reading: options != nil}}); err != nil {
-			_ = x.Rollback() // err says what went wrong
-			return err
-		}
-		return x.Commit()
-	}
+// session runs f over a bare connection to PostgreSQL.
+func (db *DB) session(ctx context.Context, pool *sqlx.DB, options *sql.TxOptions, f func(*session) error) error {
 	s := &session{db: db, begin: "BEGIN"}
 	if options != nil {
 		s.begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"

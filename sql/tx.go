@@ -143,16 +143,19 @@ func (t *tx) Exec(ctx context.Context, name string, args ...any) (int64, error) 
 
 // tx runs f in a transaction and commits it unless f fails. A transaction that the database ended for the sake of another
 // (deadlock, serialization) is run again, three times at most; f must therefore have no effect outside it.
-func (db *DB) tx(ctx context.Context, f func(*tx) error) error { return db.retried(ctx, db.write, f) }
+func (db *DB) tx(ctx context.Context, f func(*tx) error) error {
+	return retried(ctx, func() error { return db.once(ctx, db.write, nil, f) })
+}
 
 // relaxed is tx for a step inside the road: its commit does not wait for the disk (see DB.lazy).
 func (db *DB) relaxed(ctx context.Context, f func(*tx) error) error {
-	return db.retried(ctx, db.lazy, f)
+	return retried(ctx, func() error { return db.once(ctx, db.lazy, nil, f) })
 }
 
-func (db *DB) retried(ctx context.Context, pool *sqlx.DB, f func(*tx) error) error {
+// retried runs a transaction again that the database ended for the sake of another, three times at most.
+func retried(ctx context.Context, once func() error) error {
 	for attempt := 1; ; attempt++ {
-		err := db.once(ctx, pool, f)
+		err := once()
 		if err == nil || attempt == 3 || !lostToAnother(err) {
 			return err
 		}
@@ -164,12 +167,13 @@ func (db *DB) retried(ctx context.Context, pool *sqlx.DB, f func(*tx) error) err
 	}
 }
 
-func (db *DB) once(ctx context.Context, pool *sqlx.DB, f func(*tx) error) error {
-	x, err := pool.BeginTxx(ctx, nil)
+// once runs f in a transaction. options are nil but for reads on the reading pool.
+func (db *DB) once(ctx context.Context, pool *sqlx.DB, options *sql.TxOptions, f func(*tx) error) error {
+	x, err := pool.BeginTxx(ctx, options)
 	if err != nil {
 		return err
 	}
-	if err := f(&tx{x: x, db: db}); err != nil {
+	if err := f(&tx{x: x, db: db, reading: options != nil}); err != nil {
 		_ = x.Rollback() // err says what went wrong
 		return err
 	}
@@ -178,12 +182,12 @@ func (db *DB) once(ctx context.Context, pool *sqlx.DB, f func(*tx) error) error 
 
 // snapshot runs reads that must see one state of the database: a page of users and its count.
 func (db *DB) snapshot(ctx context.Context, f func(*tx) error) error {
-	x, err := db.read.BeginTxx(ctx, &sql.TxOptions{Isolation: db.dialect.snapshot, ReadOnly: true})
-	if err != nil {
-		return err
-	}
-	defer func() { _ = x.Rollback() }() // nothing was written
-	return f(&tx{x: x, db: db, reading: true})
+	return db.once(ctx, db.read, db.oneState(), f)
+}
+
+// oneState are the options of a transaction whose reads see one state of the database.
+func (db *DB) oneState() *sql.TxOptions {
+	return &sql.TxOptions{Isolation: db.dialect.snapshot, ReadOnly: true}
 }
 
 // report is snapshot for reads of whole tables: on PostgreSQL the planner may choose freely (see openPostgres).

@@ -16,6 +16,7 @@ import (
 	"tidings/auth"
 	"tidings/channels/baidu"
 	"tidings/channels/kannel"
+	"tidings/channels/web"
 	"tidings/handlers"
 	"tidings/tasks"
 )
@@ -82,7 +83,7 @@ func (p *process) startWorkers(public string) error {
 // deliverStages makes the deliver stage of each channel that is asked for and configured.
 func (p *process) deliverStages(public string) (map[tidings.Channel]tasks.Stage, error) {
 	configured := map[tidings.Channel]func() (tasks.Stage, error){
-		tidings.Web: func() (tasks.Stage, error) { return handlers.DeliverWeb(p.db, p.streams), nil },
+		tidings.Web: func() (tasks.Stage, error) { return handlers.DeliverWeb(p.db, web.New(p.streams)), nil },
 	}
 	if p.cfg.KannelUser != "" {
 		configured[tidings.SMS] = func() (tasks.Stage, error) { return p.provider(p.kannel(public)) }

@@ -221,13 +221,3 @@ func ticks(pid int) (float64, error) {
 	}
 	return sum / 100, nil
 }
-
-// Memory is a process's resident memory in bytes.
-func Memory(pid int) (int64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
-	if err != nil {
-		return 0, err
-	}
-	pages, err := strconv.ParseInt(strings.Fields(string(text))[1], 10, 64)
-	return pages * int64(os.Getpagesize()), err
-}

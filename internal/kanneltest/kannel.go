@@ -169,9 +169,6 @@ func (k *Kannel) KillBearerbox() {
 	k.smsbox.kill()
 }
 
-// KillSmsbox kills smsbox with SIGKILL; it is started again.
-func (k *Kannel) KillSmsbox() { k.smsbox.kill() }
-
 // Ready waits until sendsms answers, after a kill.
 func (k *Kannel) Ready(ctx context.Context) error {
 	return poll(ctx, func() bool {
@@ -193,9 +190,7 @@ func ReportURL(p Ports) string {
 	return fmt.Sprintf("http://127.0.0.1:%d/sms?username=operator&password=operator", p.Operator)
 }
 
-// FreePorts picks ports that nobody listens on.
-func FreePorts() (Ports, error) { return Ports{}.fill() }
-
+// fill picks ports that nobody listens on for those that are 0.
 func (p Ports) fill() (Ports, error) {
 	for _, port := range []*int{&p.Admin, &p.Boxes, &p.Operator, &p.Send} {
 		if *port != 0 {
