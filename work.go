@@ -1,6 +1,9 @@
 package tidings
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // What the stages read and what they commit. Each stage reads its work, decides in Go, and commits in one transaction that
 // also finishes its segment; a commit for a segment that was finished or taken over meanwhile changes nothing (ErrStale).
@@ -58,6 +61,16 @@ type RouteWork struct {
 	Messages  map[ID]Audienced
 	Contents  map[ID][]Rendered           // without the content itself
 	Addresses map[string]map[Channel]bool // by user
+}
+
+// Outside tells whether any message goes out on a channel that needs an address.
+func (w RouteWork) Outside() bool {
+	for _, m := range w.Messages {
+		if slices.ContainsFunc(m.Channels, func(c Channel) bool { return c != Web }) {
+			return true
+		}
+	}
+	return false
 }
 
 // Outgoing is a delivery that a claimed segment hands to a provider.

@@ -13,7 +13,7 @@ import (
 // AcquireStore is what the acquire stage reads and commits.
 type AcquireStore interface {
 	AcquireWork(ctx context.Context, ss []tidings.Segment) ([]tidings.Audienced, error)
-	ResolveNamed(ctx context.Context, ms []tidings.Message) ([]tidings.Notification, map[tidings.ID]int, error)
+	ResolveNamed(ctx context.Context, ms []tidings.Message) ([]tidings.Notification, error)
 	ResolvePage(ctx context.Context, m tidings.Audienced, limit int) ([]tidings.Notification, int, error)
 	Acquired(ctx context.Context, ss []tidings.Segment, p tidings.AcquirePage) ([]tidings.Segment, error)
 }
@@ -78,9 +78,13 @@ func resolveNamed(ctx context.Context, store AcquireStore, named []tidings.Messa
 	if len(named) == 0 {
 		return nil
 	}
-	found, sizes, err := store.ResolveNamed(ctx, named)
+	found, err := store.ResolveNamed(ctx, named)
 	if err != nil {
 		return err
+	}
+	sizes := make(map[tidings.ID]int, len(named))
+	for _, n := range found {
+		sizes[n.Message]++
 	}
 	page.Notifications = append(page.Notifications, found...)
 	for _, m := range named {

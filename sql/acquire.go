@@ -61,7 +61,7 @@ func (db *DB) AcquireWork(ctx context.Context, ss []tidings.Segment) ([]tidings.
 		return nil, err
 	}
 	made := map[int64]progress{}
-	_, err := opened(ss, segments, func(text []byte) error {
+	now, err := opened(ss, segments, func(text []byte) error {
 		var items acquireItems
 		err := json.Unmarshal(text, &items)
 		maps.Copy(made, items.Progress)
@@ -75,12 +75,14 @@ func (db *DB) AcquireWork(ctx context.Context, ss []tidings.Segment) ([]tidings.
 		p := made[int64(m.ID)]
 		ms[i].After, ms[i].Size = p.After, p.Size
 	}
+	if err == nil {
+		db.recent.read(ms, now)
+	}
 	return ms, err
 }
 
-// ResolveNamed resolves, all at once, messages whose audience is a list of users and nothing else. sizes is their count by a
-// separate query.
-func (db *DB) ResolveNamed(ctx context.Context, ms []tidings.Message) (found []tidings.Notification, sizes map[tidings.ID]int, err error) {
+// ResolveNamed resolves, all at once, messages whose audience is a list of users and nothing else.
+func (db *DB) ResolveNamed(ctx context.Context, ms []tidings.Message) (found []tidings.Notification, err error) {
 	var messages, before []int64
 	var users []string
 	for _, m := range ms {
@@ -93,24 +95,14 @@ func (db *DB) ResolveNamed(ctx context.Context, ms []tidings.Message) (found []t
 		User    string `db:"user_id"`
 		Locale  string
 	}
-	type counted struct {
-		Message int64 `db:"message_id"`
-		N       int
-	}
 	var rows []named
-	var counts []counted
-	args := columns(messages, users, before)
-	if err := db.look(ctx, into(&rows, "resolve-users", args), into(&counts, "count-users", args)); err != nil {
-		return nil, nil, err
+	if err := db.look(ctx, into(&rows, "resolve-users", columns(messages, users, before))); err != nil {
+		return nil, err
 	}
 	for _, r := range rows {
 		found = append(found, tidings.Notification{Message: tidings.ID(r.Message), User: r.User, Locale: r.Locale, Via: []string{tidings.ViaUser}})
 	}
-	sizes = make(map[tidings.ID]int, len(counts))
-	for _, c := range counts {
-		sizes[tidings.ID(c.Message)] = c.N
-	}
-	return found, sizes, nil
+	return found, nil
 }
 
 // ResolvePage resolves up to limit users of an audience after m.After, in order of id, with every dimension through which
@@ -236,7 +228,11 @@ func (db *DB) Acquired(ctx context.Context, ss []tidings.Segment, p tidings.Acqu
 			ints(p.Ended, func(e tidings.AcquireEnd) int64 { return int64(e.Size) }),
 			strs(p.Ended, func(e tidings.AcquireEnd) string { return string(e.Reason) }))))
 	}
-	return db.step(ctx, ss, db.afterAcquire(ss[0], p), effect...)
+	next, err := db.step(ctx, ss, db.afterAcquire(ss[0], p), 0, effect...)
+	if err == nil {
+		db.recent.reached(p.Notifications)
+	}
+	return next, err
 }
 
 func (db *DB) afterAcquire(s tidings.Segment, p tidings.AcquirePage) []segmentRow {

@@ -27,9 +27,16 @@ type statement struct {
 	// rows reads what the query returns, into dest. Nil: nothing is read.
 	rows func(pgx.Rows) error
 	dest any
+	// whole: the statement must change as many rows as it was given, or the transaction ends with ErrStale.
+	whole bool
 }
 
 func do(name string, args ...any) statement { return statement{name: name, args: args} }
+
+// whole is do for a statement that must change as many rows as it was given: else the transaction ends with ErrStale.
+func whole(name string, rows bulk) statement {
+	return statement{name: name, args: []any{rows}, whole: true}
+}
 
 // making is do for a statement whose rows the balance expects: their number is noted on a segment.
 func making(segment tidings.ID, name string, args ...any) statement {
@@ -42,6 +49,12 @@ func into[T any](dest *[]T, name string, args ...any) statement {
 		*dest, err = pgx.CollectRows(rows, pgx.RowToStructByNameLax[T])
 		return err
 	}}
+}
+
+// given is how many rows the statement was given.
+func (s statement) given() int64 {
+	b, _ := s.args[0].(bulk)
+	return int64(length(b[0]))
 }
 
 // burst runs statements in one transaction and one round.
@@ -116,8 +129,9 @@ func (s *session) send(ctx context.Context, statements []statement, commit bool)
 		return nil
 	}
 	var batch pgx.Batch
-	// A single round is a transaction by itself: a pipeline is one up to its Sync. Only a snapshot has to be asked for.
-	wrapped := s.begun || !commit || s.begin != "BEGIN"
+	// A single round is a transaction by itself: a pipeline is one up to its Sync. Only a snapshot of several queries has to be
+	// asked for.
+	wrapped := s.begun || !commit || s.begin != "BEGIN" && len(statements) > 1
 	if wrapped && !s.begun {
 		batch.Queue(s.begin)
 	}
@@ -151,11 +165,10 @@ func (db *DB) pipelined(s statement) (string, []any, error) {
 		return "", nil, err
 	}
 	switch {
-	case s.name == "end-segments":
-		// A segment that is finished or of a later try must stop the whole: only an error does that.
-		b, _ := s.args[0].(bulk)
-		args = append(args, length(b[0]))
-		return fmt.Sprintf("WITH ended AS (%s RETURNING 1) SELECT 1 / (CASE WHEN (SELECT count(*) FROM ended) = $%d THEN 1 ELSE 0 END)", q.text, len(args)), args, nil
+	case s.whole:
+		// A row that is missing must stop the transaction: within a pipeline only an error does that.
+		args = append(args, s.given())
+		return fmt.Sprintf("WITH changed AS (%s RETURNING 1) SELECT 1 / (CASE WHEN (SELECT count(*) FROM changed) = $%d THEN 1 ELSE 0 END)", q.text, len(args)), args, nil
 	case s.count != 0:
 		args = append(args, s.count)
 		return fmt.Sprintf("WITH made AS (%s RETURNING 1) UPDATE segments SET planned = (SELECT count(*) FROM made) WHERE id = $%d", q.text, len(args)), args, nil
@@ -172,7 +185,7 @@ func (t *tx) run(ctx context.Context, s statement) error {
 	if err != nil {
 		return err
 	}
-	if b, ok := s.args[0].(bulk); s.name == "end-segments" && ok && n != int64(length(b[0])) {
+	if s.whole && n != s.given() {
 		return tidings.ErrStale
 	}
 	if s.count != 0 {

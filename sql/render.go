@@ -8,6 +8,9 @@ import (
 
 // RenderWork reads the notifications of render segments and their messages.
 func (db *DB) RenderWork(ctx context.Context, ss []tidings.Segment) (w tidings.RenderWork, err error) {
+	if w, ok := db.recent.renderWork(ss); ok {
+		return w, nil
+	}
 	var segments []open
 	var rows []messageRow
 	if err := db.look(ctx, into(&segments, "segments", tries(ss)), into(&rows, "render-messages", tries(ss))); err != nil {
@@ -32,9 +35,9 @@ func (db *DB) RenderWork(ctx context.Context, ss []tidings.Segment) (w tidings.R
 func (db *DB) Rendered(ctx context.Context, ss []tidings.Segment, items []tidings.Item, rs []tidings.Rendered) ([]tidings.Segment, error) {
 	next := db.follow(ss[0], tidings.Route, "", 0, items)
 	if len(rs) == 0 {
-		return db.step(ctx, ss, next)
+		return db.step(ctx, ss, next, 0)
 	}
-	return db.step(ctx, ss, next, making(ss[0].ID, "insert-contents", columns(
+	contents := columns(
 		ints(rs, func(r tidings.Rendered) int64 { return int64(r.Message) }),
 		strs(rs, func(r tidings.Rendered) string { return string(r.Channel) }),
 		strs(rs, func(r tidings.Rendered) string { return r.Locale }),
@@ -44,5 +47,18 @@ func (db *DB) Rendered(ctx context.Context, ss []tidings.Segment, items []tiding
 		strs(rs, func(r tidings.Rendered) string { return r.Content.URL }),
 		strs(rs, func(r tidings.Rendered) string { return string(r.Reason) }),
 		strs(rs, func(r tidings.Rendered) string { return r.Detail }),
-		ints(rs, func(tidings.Rendered) int64 { return int64(ss[0].ID) }))))
+		ints(rs, func(tidings.Rendered) int64 { return int64(ss[0].ID) }))
+	// Most messages have one segment. To look for each content before it is written costs half as much again, so that is done
+	// only where some are there, as far as this process knows or as the database says.
+	if db.recent.fresh(rs) {
+		made, err := db.step(ctx, ss, next, len(rs), do("insert-contents", contents))
+		if !duplicate(err) {
+			if err == nil {
+				db.recent.rendered(rs)
+			}
+			return made, err
+		}
+	}
+	db.recent.forget(rs)
+	return db.step(ctx, ss, next, 0, making(ss[0].ID, "insert-missing-contents", contents))
 }

@@ -8,6 +8,17 @@ import (
 
 // RouteWork reads what the route stage decides on.
 func (db *DB) RouteWork(ctx context.Context, ss []tidings.Segment) (w tidings.RouteWork, err error) {
+	w, ok := db.recent.routeWork(ss)
+	if !ok {
+		w, err = db.readRouteWork(ctx, ss)
+	}
+	if err == nil && w.Outside() {
+		w.Addresses, err = db.addressChannels(ctx, strs(w.Items, func(i tidings.Item) string { return i.User }))
+	}
+	return w, err
+}
+
+func (db *DB) readRouteWork(ctx context.Context, ss []tidings.Segment) (w tidings.RouteWork, err error) {
 	var segments []open
 	var messages []messageRow
 	var contents []madeRow
@@ -25,17 +36,10 @@ func (db *DB) RouteWork(ctx context.Context, ss []tidings.Segment) (w tidings.Ro
 		return w, err
 	}
 	w.Items, w.Messages, w.Contents = items.items(), make(map[tidings.ID]tidings.Audienced, len(ms)), contentsOf(contents)
-	outside := false
 	for _, m := range ms {
 		w.Messages[m.ID] = m
-		for _, c := range m.Channels {
-			outside = outside || c != tidings.Web
-		}
 	}
-	if outside {
-		w.Addresses, err = db.addressChannels(ctx, items.Users)
-	}
-	return w, err
+	return w, nil
 }
 
 type madeRow struct {
@@ -77,9 +81,9 @@ func (db *DB) Routed(ctx context.Context, ss []tidings.Segment, ds []tidings.Del
 	s := ss[0]
 	next := db.afterRoute(s, ds)
 	if len(ds) == 0 {
-		return db.step(ctx, ss, next)
+		return db.step(ctx, ss, next, 0)
 	}
-	return db.step(ctx, ss, next, making(s.ID, "insert-deliveries", columns(
+	return db.step(ctx, ss, next, len(ds), do("insert-deliveries", columns(
 		ints(ds, func(d tidings.Delivery) int64 { return int64(d.Message) }),
 		strs(ds, func(d tidings.Delivery) string { return d.User }),
 		strs(ds, func(d tidings.Delivery) string { return string(d.Channel) }),
@@ -98,7 +102,7 @@ func (db *DB) afterRoute(s tidings.Segment, ds []tidings.Delivery) (next []segme
 		var items []tidings.Item
 		for _, d := range ds {
 			if d.Channel == c && d.State == tidings.Queued {
-				items = append(items, tidings.Item{Message: d.Message, User: d.User})
+				items = append(items, tidings.Item{Message: d.Message, User: d.User, Locale: d.Locale})
 			}
 		}
 		next = append(next, db.follow(s, tidings.Deliver, c, len(next), items)...)

@@ -14,6 +14,7 @@ import (
 type segmentRow struct {
 	tidings.Segment
 	items string
+	list  []tidings.Item // the same, for the stage that follows in this process; nil: none
 }
 
 // acquireItems is what an acquire segment works on: messages, and how far earlier pages came with some of them.
@@ -91,7 +92,11 @@ func (db *DB) child(s tidings.Segment, stage tidings.StageName, c tidings.Channe
 func (db *DB) follow(s tidings.Segment, stage tidings.StageName, c tidings.Channel, part int, items []tidings.Item) (rows []segmentRow) {
 	for ; len(items) > 0; items = items[min(len(items), tidings.SegmentSize):] {
 		cut := items[:min(len(items), tidings.SegmentSize)]
-		rows = append(rows, db.child(s, stage, c, part+len(rows), len(cut), itemsText(cut, stage != tidings.Deliver)))
+		row := db.child(s, stage, c, part+len(rows), len(cut), itemsText(cut, stage != tidings.Deliver))
+		if c == "" || c == tidings.Web {
+			row.list = cut
+		}
+		rows = append(rows, row)
 	}
 	return rows
 }
@@ -128,19 +133,21 @@ func (n *notificationItems) add(text []byte) error {
 }
 
 // step is the commit of a stage: the end of ss, their effect and the segments that follow, together or not at all. The
-// first of ss stands for all: what follows is its children. ErrStale: one of ss is finished or of a later try.
+// first of ss stands for all: what follows is its children, and planned is how many rows the stage made. ErrStale: one of ss
+// is finished or of a later try.
 //
 // Ending ss comes first: the lock on their rows is the claim. A second worker waits for it and then finds them finished.
-func (db *DB) step(ctx context.Context, ss []tidings.Segment, next []segmentRow, effect ...statement) ([]tidings.Segment, error) {
-	children := make([]int64, len(ss))
-	children[0] = int64(len(next))
-	statements := append([]statement{do("end-segments", append(tries(ss), children))}, effect...)
+func (db *DB) step(ctx context.Context, ss []tidings.Segment, next []segmentRow, planned int, effect ...statement) ([]tidings.Segment, error) {
+	children, made := make([]int64, len(ss)), make([]int64, len(ss))
+	children[0], made[0] = int64(len(next)), int64(planned)
+	statements := append([]statement{whole("end-segments", append(tries(ss), children, made))}, effect...)
 	if len(next) > 0 {
 		statements = append(statements, insertSegments(next))
 	}
 	if err := db.burst(ctx, db.lazy, statements...); err != nil {
 		return nil, err
 	}
+	db.recent.wrote(next)
 	return segmentsOf(next), nil
 }
 

@@ -58,6 +58,7 @@ type DB struct {
 	log      *slog.Logger
 	accept   *committer
 	finisher finisher
+	recent   *recent
 }
 
 // Open opens the store, brings its schema up to date, prepares every query and refuses a database that does not keep its
@@ -76,7 +77,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db.sealer, db.log = o.Sealer, o.Log
+	db.sealer, db.log, db.recent = o.Sealer, o.Log, newRecent()
 	if err := db.begin(ctx, o); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}

@@ -176,9 +176,8 @@ CREATE TABLE notifications (
     seen_at     bigint NOT NULL DEFAULT 0,
     read_at     bigint NOT NULL DEFAULT 0,
     archived_at bigint NOT NULL DEFAULT 0,
-    PRIMARY KEY (message_id, user_id)
+    PRIMARY KEY (user_id, message_id)        -- those of a message are found through its deliveries
 );
-CREATE INDEX notifications_user ON notifications (user_id, message_id);
 
 -- Which messages reached a merchant or a store: the history of a dimension.
 CREATE TABLE dimensions (

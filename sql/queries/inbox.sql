@@ -81,8 +81,8 @@ WHERE (ms.dimension = $1 OR ms.merchant_id = $2) AND n.message_id = rows.message
 
 -- name: history-users-by-message
 -- The other way: for each notification, whether its user is a member. Right for messages to few.
-SELECT n.message_id, n.user_id, n.read_at FROM rows(message_id bigint) CROSS JOIN notifications n
-WHERE n.message_id = rows.message_id AND EXISTS (SELECT 1 FROM memberships ms
+SELECT DISTINCT n.message_id, n.user_id, n.read_at FROM rows(message_id bigint) CROSS JOIN deliveries d CROSS JOIN notifications n
+WHERE d.message_id = rows.message_id AND n.user_id = d.user_id AND n.message_id = rows.message_id AND EXISTS (SELECT 1 FROM memberships ms
     WHERE ms.user_id = n.user_id AND (ms.dimension = $1 OR ms.merchant_id = $2) AND instr(n.via, ',' || ms.dimension || ',') > 0)
 
 -- name: history-contents

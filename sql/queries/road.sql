@@ -3,7 +3,8 @@
 -- name: acquire-messages
 WITH ids AS MATERIALIZED (SELECT DISTINCT CAST(e.value AS bigint) AS id
     FROM rows(id bigint, try bigint) JOIN segments s ON s.id = rows.id {messages of s})
-SELECT m.id, m.audience, m.expires_at, m.accepted_at, m.canceled_at FROM ids JOIN messages m ON m.id = ids.id ORDER BY m.id
+SELECT m.id, m.application, m.type, m.audience, m.data, m.channels, m.send_at, m.expires_at, m.accepted_at, m.canceled_at
+FROM ids JOIN messages m ON m.id = ids.id ORDER BY m.id
 
 -- name: render-messages
 WITH ids AS MATERIALIZED (SELECT DISTINCT CAST(e.value AS bigint) AS id
@@ -21,11 +22,6 @@ SELECT rows.message_id, u.id AS user_id, u.locale
 FROM rows(message_id bigint, user_id text, before bigint) JOIN users u ON u.id = rows.user_id
 WHERE u.deleted_at = 0 AND u.created_at <= rows.before
 ORDER BY rows.message_id, u.id
-
--- name: count-users
-SELECT rows.message_id, count(*) AS n
-FROM rows(message_id bigint, user_id text, before bigint) JOIN users u ON u.id = rows.user_id
-WHERE u.deleted_at = 0 AND u.created_at <= rows.before GROUP BY rows.message_id
 
 -- name: resolve-page
 -- A page of an audience that names merchants, stores or users, in order of id. Kinds of targets: d a dimension, m a merchant
@@ -80,8 +76,7 @@ SELECT ms.user_id, ms.dimension, ms.merchant_id, ms.role FROM rows(user_id text)
 
 -- name: insert-notifications
 INSERT INTO notifications (message_id, user_id, locale, via)
-SELECT message_id, user_id, locale, via FROM rows(message_id bigint, user_id text, locale text, via text) WHERE true
-ON CONFLICT DO NOTHING
+SELECT message_id, user_id, locale, via FROM rows(message_id bigint, user_id text, locale text, via text)
 
 -- name: insert-dimensions
 INSERT INTO dimensions (dimension, message_id)
@@ -91,6 +86,12 @@ SELECT dimension, message_id FROM rows(dimension text, message_id bigint) WHERE 
 INSERT INTO audiences (message_id, size, reason) SELECT id, size, reason FROM rows(id bigint, size bigint, reason text)
 
 -- name: insert-contents
+INSERT INTO contents (message_id, channel, locale, version, title, body, url, reason, detail, segment)
+SELECT message_id, channel, locale, version, title, body, url, reason, detail, segment
+FROM rows(message_id bigint, channel text, locale text, version bigint, title text, body text, url text, reason text, detail text, segment bigint)
+
+-- name: insert-missing-contents
+-- The same, where another segment of the same message may have made some already.
 INSERT INTO contents (message_id, channel, locale, version, title, body, url, reason, detail, segment)
 SELECT message_id, channel, locale, version, title, body, url, reason, detail, segment
 FROM rows(message_id bigint, channel text, locale text, version bigint, title text, body text, url text, reason text, detail text, segment bigint) WHERE true
@@ -109,8 +110,7 @@ SELECT a.user_id, a.channel FROM rows(user_id text) JOIN addresses a ON a.user_i
 INSERT INTO deliveries (message_id, user_id, channel, application, lane, state, reason, locale, due_at, expires_at, segment, changed_at)
 SELECT message_id, user_id, channel, application, lane, state, reason, locale, nullif(due_at, 0), expires_at, segment, now_us()
 FROM rows(message_id bigint, user_id text, channel text, application text, lane text, state text, reason text, locale text,
-    due_at bigint, expires_at bigint, segment bigint) WHERE true
-ON CONFLICT DO NOTHING
+    due_at bigint, expires_at bigint, segment bigint)
 
 -- name: lock-web
 -- The web deliveries of a segment with all that an entry of the inbox shows. The message is asked whether it is canceled: a
@@ -133,6 +133,14 @@ JOIN users u ON u.id = rows.user_id AND u.deleted_at = 0 ORDER BY i.user_id {loc
 UPDATE deliveries SET state = 'sent', reason = '', number = rows.number, changed_at = now_us()
 FROM rows(message_id bigint, user_id text, number bigint)
 WHERE deliveries.message_id = rows.message_id AND deliveries.user_id = rows.user_id AND deliveries.channel = 'web' AND deliveries.state = 'queued'
+
+-- name: number-queued
+-- number-web for deliveries of which all must still wait to be numbered: one that is canceled or expired must end instead.
+UPDATE deliveries SET state = 'sent', reason = '', number = rows.number, changed_at = now_us()
+FROM rows(message_id bigint, user_id text, number bigint)
+WHERE deliveries.message_id = rows.message_id AND deliveries.user_id = rows.user_id AND deliveries.channel = 'web' AND deliveries.state = 'queued'
+    AND deliveries.expires_at > now_us()
+    AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.id = rows.message_id AND m.canceled_at <> 0)
 
 -- name: end-web
 UPDATE deliveries SET state = rows.next, reason = rows.why, changed_at = now_us()

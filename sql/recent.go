@@ -1,0 +1,228 @@
+package sql
+
+import (
+	"sync"
+	"time"
+
+	"tidings"
+)
+
+// recent is what this process remembers of messages on their way, so that the stage which follows need not read again what
+// the one before it has just written: the usual case, since a worker serves all stages. It holds only what is committed and
+// does not change, and it may forget anything at any time: the record is read then. A segment that the record lost (the
+// lazy pool's last commits, when PostgreSQL crashes) is refused at its commit, like any stale one.
+type recent struct {
+	mu       sync.Mutex
+	messages map[tidings.ID]*onItsWay
+	items    map[tidings.ID][]tidings.Item // by segment
+	kept     []keeping                     // in order of age
+	bytes    int
+	limit    int
+	skew     time.Duration // of the database's clock, seen from ours
+	skewed   bool          // skew is known
+}
+
+type onItsWay struct {
+	tidings.Audienced
+	contents []tidings.Rendered  // in order of channel and locale
+	via      map[string][]string // by user, where it is not the user himself
+}
+
+// keeping is a thing remembered, and about what it takes. One of both IDs is 0.
+type keeping struct {
+	message, segment tidings.ID
+	bytes            int
+}
+
+// recentLimit bounds what is remembered, in bytes: a second or two of a full load.
+const recentLimit = 32 << 20
+
+func newRecent() *recent {
+	return &recent{messages: map[tidings.ID]*onItsWay{}, items: map[tidings.ID][]tidings.Item{}, limit: recentLimit}
+}
+
+// keep notes what was remembered, and forgets the oldest where it grew too much. The lock is held.
+func (r *recent) keep(k keeping) {
+	r.kept, r.bytes = append(r.kept, k), r.bytes+k.bytes
+	n := 0
+	for r.bytes > r.limit {
+		old := r.kept[n]
+		delete(r.messages, old.message)
+		delete(r.items, old.segment)
+		r.bytes -= old.bytes
+		n++
+	}
+	r.kept = r.kept[n:]
+}
+
+// read remembers messages as the acquire stage read them, and the database's time.
+func (r *recent) read(ms []tidings.Audienced, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.skew, r.skewed = time.Until(now), true
+	for _, m := range ms {
+		// What waits for its time is read again: it may be canceled meanwhile, and must not be shown as waiting then.
+		if m.SendAt.IsZero() {
+			r.messages[m.ID] = &onItsWay{Audienced: m}
+			r.keep(keeping{message: m.ID, bytes: len(m.Data) + 500})
+		}
+	}
+}
+
+// reached remembers through which dimensions users were reached.
+func (r *recent) reached(ns []tidings.Notification) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, n := range ns {
+		m := r.messages[n.Message]
+		if m == nil || m.Audience.OnlyUsers() {
+			continue
+		}
+		if m.via == nil {
+			m.via = map[string][]string{}
+		}
+		m.via[n.User] = n.Via
+		r.keep(keeping{message: n.Message, bytes: 150})
+	}
+}
+
+// rendered remembers contents that were just made. knows tells whether any of rs was there before.
+func (r *recent) rendered(rs []tidings.Rendered) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range rs {
+		if m := r.messages[c.Message]; m != nil {
+			i := 0
+			for i < len(m.contents) && before(m.contents[i], c) {
+				i++
+			}
+			m.contents = append(m.contents[:i:i], append([]tidings.Rendered{c}, m.contents[i:]...)...)
+			r.keep(keeping{message: c.Message, bytes: len(c.Content.Title) + len(c.Content.Body) + len(c.Content.URL) + 200})
+		}
+	}
+}
+
+func before(a, b tidings.Rendered) bool {
+	return a.Channel < b.Channel || a.Channel == b.Channel && a.Locale < b.Locale
+}
+
+// fresh tells whether none of rs is known to be there.
+func (r *recent) fresh(rs []tidings.Rendered) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range rs {
+		if m := r.messages[c.Message]; m != nil && m.content(c.Channel, c.Locale) != nil {
+			return false
+		}
+	}
+	return true
+}
+
+func (m *onItsWay) content(c tidings.Channel, locale string) *tidings.Rendered {
+	for i, r := range m.contents {
+		if r.Channel == c && r.Locale == locale {
+			return &m.contents[i]
+		}
+	}
+	return nil
+}
+
+// forget drops the messages of contents of which another process made some.
+func (r *recent) forget(rs []tidings.Rendered) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range rs {
+		delete(r.messages, c.Message)
+	}
+}
+
+// wrote remembers the items of segments that were just committed.
+func (r *recent) wrote(rows []segmentRow) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range rows {
+		if s.list != nil {
+			r.items[s.ID] = s.list
+			r.keep(keeping{segment: s.ID, bytes: 80 * len(s.list)})
+		}
+	}
+}
+
+// take gives the items of segments and their messages, and forgets the items: a second run reads the record. ok is false
+// unless everything is known.
+func (r *recent) take(ss []tidings.Segment) (items []tidings.Item, messages map[tidings.ID]*onItsWay, now time.Time, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	messages, ok = map[tidings.ID]*onItsWay{}, r.skewed
+	for _, s := range ss {
+		list := r.items[s.ID]
+		delete(r.items, s.ID)
+		ok = ok && list != nil
+		for _, item := range list {
+			m := r.messages[item.Message]
+			if m == nil {
+				ok = false
+				break
+			}
+			messages[m.ID] = m
+		}
+		items = append(items, list...)
+	}
+	return items, messages, time.Now().Add(r.skew), ok
+}
+
+// renderWork is what the render stage works on.
+func (r *recent) renderWork(ss []tidings.Segment) (w tidings.RenderWork, ok bool) {
+	items, messages, _, ok := r.take(ss)
+	if !ok {
+		return w, false
+	}
+	w.Items, w.Messages = items, make(map[tidings.ID]tidings.Message, len(messages))
+	for id, m := range messages {
+		w.Messages[id] = m.Message
+	}
+	return w, true
+}
+
+// routeWork is what the route stage decides on, but for the addresses.
+func (r *recent) routeWork(ss []tidings.Segment) (w tidings.RouteWork, ok bool) {
+	items, messages, now, ok := r.take(ss)
+	if !ok {
+		return w, false
+	}
+	w = tidings.RouteWork{Now: now, Items: items, Messages: make(map[tidings.ID]tidings.Audienced, len(messages)),
+		Contents: make(map[tidings.ID][]tidings.Rendered, len(messages))}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for id, m := range messages {
+		if len(m.contents) == 0 {
+			return w, false
+		}
+		w.Messages[id], w.Contents[id] = m.Audienced, m.contents
+	}
+	return w, true
+}
+
+// entries are those of the web deliveries of segments, without their numbers.
+func (r *recent) entries(ss []tidings.Segment) (entries []tidings.UserEntry, ok bool) {
+	items, messages, _, ok := r.take(ss)
+	if !ok {
+		return nil, false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	entries = make([]tidings.UserEntry, len(items))
+	for i, item := range items {
+		m := messages[item.Message]
+		c, via := m.content(tidings.Web, item.Locale), []string{tidings.ViaUser}
+		if !m.Audience.OnlyUsers() {
+			via = m.via[item.User]
+		}
+		if c == nil || via == nil {
+			return nil, false
+		}
+		entries[i] = tidings.UserEntry{User: item.User, Entry: tidings.Entry{ID: m.ID, Application: m.Application, Type: m.Type,
+			Title: c.Content.Title, Body: c.Content.Body, URL: c.Content.URL, Via: via, At: m.AcceptedAt}}
+	}
+	return entries, true
+}
