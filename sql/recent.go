@@ -35,7 +35,7 @@ type keeping struct {
 }
 
 // recentLimit bounds what is remembered, in bytes: a second or two of a full load.
-const recentLimit = 32 << 20
+const recentLimit = 64 << 20
 
 func newRecent() *recent {
 	return &recent{messages: map[tidings.ID]*onItsWay{}, items: map[tidings.ID][]tidings.Item{}, limit: recentLimit}

@@ -52,9 +52,11 @@ const (
 	groupSegments = 64
 )
 
-// group gathers the tasks of one queue into runs of its stage, one run at a time.
+// group gathers the tasks of one queue into runs of its stage, one run at a time and in the lane's turn.
 type group struct {
 	stage  Stage
+	name   tidings.StageName
+	turns  *turns
 	follow func([]tidings.Segment)
 
 	mu      sync.Mutex
@@ -87,11 +89,15 @@ func (g *group) join(ctx context.Context, s tidings.Segment) error {
 
 func (g *group) run() {
 	for {
+		g.turns.take(g.name)
 		members := g.take()
+		if members != nil {
+			g.serve(members)
+		}
+		g.turns.give()
 		if members == nil {
 			return
 		}
-		g.serve(members)
 	}
 }
 

@@ -59,8 +59,8 @@ type adapter struct {
 	log     *slog.Logger
 }
 
-func (a adapter) handle(stage Stage) asynq.HandlerFunc {
-	gathered := &group{stage: stage, follow: a.relay.Put}
+func (a adapter) handle(name tidings.StageName, stage Stage, t *turns) asynq.HandlerFunc {
+	gathered := &group{stage: stage, name: name, turns: t, follow: a.relay.Put}
 	return func(ctx context.Context, t *asynq.Task) error {
 		var s tidings.Segment
 		if err := json.Unmarshal(t.Payload(), &s); err != nil {

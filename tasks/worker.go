@@ -42,13 +42,14 @@ func Start(rdb redis.UniversalClient, w Work, bell *Doorbell, relay *Relay, met 
 	workers := &Workers{bell: bell}
 	a := adapter{relay: relay, metrics: met, log: log}
 	for _, lane := range w.Lanes {
+		t := newTurns()
 		for name, stage := range w.Stages {
-			if err := workers.serve(rdb, tidings.Segment{Lane: lane, Stage: name}, a, stage, w); err != nil {
+			if err := workers.serve(rdb, tidings.Segment{Lane: lane, Stage: name}, a.handle(name, stage, t), log, stage, w); err != nil {
 				return nil, err
 			}
 		}
 		for channel, stage := range w.Deliver {
-			if err := workers.serve(rdb, tidings.Segment{Lane: lane, Stage: tidings.Deliver, Channel: channel}, a, stage, w); err != nil {
+			if err := workers.serve(rdb, tidings.Segment{Lane: lane, Stage: tidings.Deliver, Channel: channel}, a.handle(tidings.Deliver, stage, t), log, stage, w); err != nil {
 				return nil, err
 			}
 		}
@@ -56,7 +57,7 @@ func Start(rdb redis.UniversalClient, w Work, bell *Doorbell, relay *Relay, met 
 	return workers, nil
 }
 
-func (ws *Workers) serve(rdb redis.UniversalClient, s tidings.Segment, a adapter, stage Stage, w Work) error {
+func (ws *Workers) serve(rdb redis.UniversalClient, s tidings.Segment, handler asynq.HandlerFunc, log *slog.Logger, stage Stage, w Work) error {
 	n := groupSegments // so many tasks can gather for the next run
 	if stage.alone {
 		n = cmp.Or(w.Concurrency, defaultConcurrency)
@@ -70,10 +71,10 @@ func (ws *Workers) serve(rdb redis.UniversalClient, s tidings.Segment, a adapter
 		ShutdownTimeout:   shutdownTimeout,
 		JanitorInterval:   time.Minute, // nothing is retained, so there is nothing to clean
 		LogLevel:          asynq.WarnLevel,
-		Logger:            logger{a.log},
+		Logger:            logger{log},
 	})
 	mux := asynq.NewServeMux()
-	mux.Handle(kind(s), a.handle(stage))
+	mux.Handle(kind(s), handler)
 	if err := server.Start(mux); err != nil {
 		ws.Stop(context.Background())
 		return fmt.Errorf("queue %s: %w", s.Queue(), err)

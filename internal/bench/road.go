@@ -25,8 +25,8 @@ import (
 
 const (
 	users       = 1000
-	singles     = 64 // callers that POST one message at a time
-	batchers    = 4  // callers that POST batches
+	singles     = 256 // callers that POST one message at a time: as many in flight as the raw chain has
+	batchers    = 4   // callers that POST batches
 	batchSize   = 100
 	listeners   = 50 // open streams while latency is measured
 	application = "bench"
