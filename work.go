@@ -35,6 +35,7 @@ type AcquireEnd struct {
 	Message ID
 	Size    int // the audience, counted apart from the rows
 	Reason  Reason
+	Paged   bool // it took several pages
 }
 
 // RenderWork is what the render stage works on.

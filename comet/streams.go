@@ -107,7 +107,7 @@ func (s *Streams) append(ctx context.Context, users []string, args map[string][]
 	if s.full.Load() {
 		budget = 0
 	}
-	generation := s.watch.generation.Load()
+	generation, now := s.watch.generation.Load(), time.Now().Unix()
 	calls := make([]call, len(users))
 	for i, user := range users {
 		head := ""
@@ -116,7 +116,7 @@ func (s *Streams) append(ctx context.Context, users []string, args map[string][]
 		}
 		calls[i] = call{
 			keys: []string{streamKey(user), headKey(user), leaseKey(user)},
-			args: append([]any{generation, head, user, streamLength, streamKept, budget, bellBytes}, args[user]...),
+			args: append([]any{generation, head, user, streamLength, streamKept, budget, bellBytes, now}, args[user]...),
 		}
 	}
 	answers, err := run(ctx, s.redis, appendScript, calls)

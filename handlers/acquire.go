@@ -48,7 +48,7 @@ func acquire(ctx context.Context, store AcquireStore, ms []tidings.Audienced, no
 		}
 		switch {
 		case reason != tidings.NoReason:
-			page.Ended = append(page.Ended, tidings.AcquireEnd{Message: m.ID, Size: m.Size, Reason: reason})
+			page.Ended = append(page.Ended, tidings.AcquireEnd{Message: m.ID, Size: m.Size, Reason: reason, Paged: m.After != ""})
 		case m.Audience.OnlyUsers():
 			named = append(named, m.Message)
 			room -= len(m.Audience.Users)
@@ -63,7 +63,7 @@ func acquire(ctx context.Context, store AcquireStore, ms []tidings.Audienced, no
 				ms[i].After = found[len(found)-1].User
 				page.Rest, room = ms[i:], 0
 			} else {
-				page.Ended = append(page.Ended, ended(m.ID, ms[i].Size))
+				page.Ended = append(page.Ended, ended(m.ID, ms[i].Size, m.After != ""))
 				room -= len(found)
 			}
 		}
@@ -88,7 +88,7 @@ func resolveNamed(ctx context.Context, store AcquireStore, named []tidings.Messa
 	}
 	page.Notifications = append(page.Notifications, found...)
 	for _, m := range named {
-		page.Ended = append(page.Ended, ended(m.ID, sizes[m.ID]))
+		page.Ended = append(page.Ended, ended(m.ID, sizes[m.ID], false))
 	}
 	return nil
 }
@@ -104,8 +104,8 @@ func closed(m tidings.Audienced, now time.Time) tidings.Reason {
 	return tidings.NoReason
 }
 
-func ended(m tidings.ID, size int) tidings.AcquireEnd {
-	e := tidings.AcquireEnd{Message: m, Size: size}
+func ended(m tidings.ID, size int, paged bool) tidings.AcquireEnd {
+	e := tidings.AcquireEnd{Message: m, Size: size, Paged: paged}
 	if size == 0 {
 		e.Reason = tidings.NoRecipients
 	}

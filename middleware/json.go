@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -40,6 +41,9 @@ func Decode(body []byte, v any) error {
 	return typeError(decodeErr)
 }
 
+// index is an element of an array in a path of encoding/json, which writes it like a field: to.0.name.
+var index = regexp.MustCompile(`\.(\d+)`)
+
 func typeError(err error) error {
 	if err == nil {
 		return nil
@@ -48,7 +52,7 @@ func typeError(err error) error {
 	if !ok {
 		return &tidings.Error{Code: tidings.Invalid, Detail: "the body could not be read: " + err.Error()}
 	}
-	field := t.Field
+	field := index.ReplaceAllString(t.Field, "[$1]")
 	if field == "" {
 		return tidings.Errorf(tidings.Invalid, "the body must be %s, not %s", kindName(t.Type), t.Value)
 	}

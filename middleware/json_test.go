@@ -34,16 +34,22 @@ func TestStrictJSONNamesTheFieldThatIsWrong(t *testing.T) {
 		{`{"text":"\ud83d"}`, "text", "malformed"},
 		{`{"text":"\ud83dx\ude00"}`, "text", "malformed"},
 		{`{"text":1}`, "text", "type"},
-		{`{"to":[{"name":{}}]}`, "to.name", "type"},
-		{`{"tags":{"a":"b"}}`, "tags", "type"},
+		{`{"to":[{"name":{}}]}`, "to[0].name", "type"},
+		{`{"tags":{"a":"b"}}`, "tags.a", "type"},
 		{`{"free":` + deep + `}`, "free" + strings.Repeat("[0]", 32), "too_deep"},
 	} {
 		var l letter
 		e, ok := errors.AsType[*tidings.Error](middleware.Decode([]byte(c.body), &l))
-		if !ok || e.Code != tidings.Invalid || len(e.Fields) != 1 || e.Fields[0].Field != c.field || e.Fields[0].Code != c.code {
+		if !ok || e.Code != tidings.Invalid || len(e.Fields) != 1 || !names(e.Fields[0].Field, c.field) || e.Fields[0].Code != c.code {
 			t.Errorf("%.60s: %+v, want %s %s", c.body, e, c.field, c.code)
 		}
 	}
+}
+
+// names tells whether a field is the one that is wrong. The first implementation of encoding/json leaves out of a path what
+// lies in arrays and maps; the second, with which scripts/build builds, does not.
+func names(field, want string) bool {
+	return field == want || field == "to.name" && want == "to[0].name" || field == "tags" && want == "tags.a"
 }
 
 func TestWhatIsNoJSONObjectIsRefused(t *testing.T) {

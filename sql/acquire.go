@@ -1,6 +1,7 @@
 package sql
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"maps"
@@ -56,20 +57,26 @@ func unique[T int64 | string](ids []T) []T {
 // AcquireWork reads the messages of acquire segments, with the progress that earlier pages made.
 func (db *DB) AcquireWork(ctx context.Context, ss []tidings.Segment) ([]tidings.Audienced, error) {
 	var segments []open
-	var rows []messageRow
-	if err := db.look(ctx, into(&segments, "segments", tries(ss)), into(&rows, "acquire-messages", tries(ss))); err != nil {
+	if err := db.look(ctx, into(&segments, "segments", tries(ss))); err != nil {
 		return nil, err
 	}
+	var ids []int64
 	made := map[int64]progress{}
 	now, err := opened(ss, segments, func(text []byte) error {
 		var items acquireItems
 		err := json.Unmarshal(text, &items)
+		ids = append(ids, items.Messages...)
 		maps.Copy(made, items.Progress)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
+	var rows []messageRow
+	if err := db.look(ctx, into(&rows, "acquire-messages", columns(unique(ids)))); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(rows, func(a, b messageRow) int { return cmp.Compare(a.ID, b.ID) })
 	ms, err := messagesOf(rows)
 	for i, m := range ms {
 		p := made[int64(m.ID)]
@@ -222,17 +229,31 @@ func targets(a tidings.Audience, roles bool) bulk {
 // and acquire segments for the rest.
 func (db *DB) Acquired(ctx context.Context, ss []tidings.Segment, p tidings.AcquirePage) ([]tidings.Segment, error) {
 	effect := insertNotifications(p.Notifications)
-	if len(p.Ended) > 0 {
+	if sizes := sizesOf(p); len(sizes) > 0 {
 		effect = append(effect, do("end-acquire", columns(
-			ints(p.Ended, func(e tidings.AcquireEnd) int64 { return int64(e.Message) }),
-			ints(p.Ended, func(e tidings.AcquireEnd) int64 { return int64(e.Size) }),
-			strs(p.Ended, func(e tidings.AcquireEnd) string { return string(e.Reason) }))))
+			ints(sizes, func(e tidings.AcquireEnd) int64 { return int64(e.Message) }),
+			ints(sizes, func(e tidings.AcquireEnd) int64 { return int64(e.Size) }),
+			strs(sizes, func(e tidings.AcquireEnd) string { return string(e.Reason) }))))
 	}
 	next, err := db.step(ctx, ss, db.afterAcquire(ss[0], p), 0, effect...)
 	if err == nil {
 		db.recent.reached(p.Notifications)
 	}
 	return next, err
+}
+
+// sizesOf are the audiences of a page that are written down: those of a single user are understood. Of one that goes on in
+// another segment it is noted that its size is not known yet.
+func sizesOf(p tidings.AcquirePage) (sizes []tidings.AcquireEnd) {
+	for _, e := range p.Ended {
+		if e.Size != 1 || e.Reason != tidings.NoReason || e.Paged {
+			sizes = append(sizes, e)
+		}
+	}
+	if len(p.Rest) > 0 && p.Rest[0].After != "" {
+		sizes = append(sizes, tidings.AcquireEnd{Message: p.Rest[0].ID, Size: -1})
+	}
+	return sizes
 }
 
 func (db *DB) afterAcquire(s tidings.Segment, p tidings.AcquirePage) []segmentRow {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -123,6 +124,20 @@ func render(db *sql.DB, s tidings.Segment) error {
 	if err != nil {
 		return err
 	}
+	// What was remembered is given once: the second time the record is read.
+	read, err := db.RenderWork(ctx, []tidings.Segment{s})
+	if err != nil {
+		return err
+	}
+	if err := same(w.Items, read.Items); err != nil {
+		return err
+	}
+	for id, m := range read.Messages {
+		m.Audience, m.ExpiresAt, m.AcceptedAt = w.Messages[id].Audience, w.Messages[id].ExpiresAt, w.Messages[id].AcceptedAt // not read
+		if err := same(w.Messages[id], m); err != nil {
+			return err
+		}
+	}
 	var rs []tidings.Rendered
 	for _, m := range w.Messages {
 		for _, c := range m.Channels {
@@ -144,6 +159,29 @@ func route(db *sql.DB, s tidings.Segment) error {
 	if err != nil {
 		return err
 	}
+	read, err := db.RouteWork(ctx, []tidings.Segment{s})
+	if err != nil {
+		return err
+	}
+	for id, m := range read.Messages {
+		known := w.Messages[id]
+		if err := same([]any{known.Channels, known.SendAt, known.ExpiresAt, known.Canceled}, []any{m.Channels, m.SendAt, m.ExpiresAt, m.Canceled}); err != nil {
+			return err
+		}
+		var made []tidings.Rendered
+		for _, r := range w.Contents[id] {
+			made = append(made, tidings.Rendered{Message: r.Message, Channel: r.Channel, Locale: r.Locale, Reason: r.Reason})
+		}
+		if err := same(made, read.Contents[id]); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(same(w.Items, read.Items), same(w.Addresses, read.Addresses)); err != nil {
+		return err
+	}
+	if d := read.Now.Sub(w.Now); d < -time.Second || d > time.Minute {
+		return fmt.Errorf("the clock went %s", d)
+	}
 	var ds []tidings.Delivery
 	for _, item := range w.Items {
 		m := w.Messages[item.Message]
@@ -164,8 +202,18 @@ func route(db *sql.DB, s tidings.Segment) error {
 func deliver(db *sql.DB, s tidings.Segment) error {
 	ctx := context.Background()
 	if s.Channel == tidings.Web {
-		if _, err := db.Number(ctx, []tidings.Segment{s}); err != nil {
+		entries, err := db.Number(ctx, []tidings.Segment{s})
+		if err != nil {
 			return err
+		}
+		for _, e := range entries {
+			read, gone, _, err := db.Tail(ctx, e.User, e.Entry.Number-1, 1)
+			if err == nil && len(gone) == 0 {
+				err = same([]tidings.Entry{e.Entry}, read)
+			}
+			if err != nil {
+				return err
+			}
 		}
 		return db.Finish(ctx, []tidings.Segment{s}, 0)
 	}
@@ -188,6 +236,16 @@ func deliver(db *sql.DB, s tidings.Segment) error {
 		return err
 	}
 	return db.Finish(ctx, []tidings.Segment{s}, claim.Token)
+}
+
+// same compares what a process remembers with what the record says.
+func same[T any](known, read T) error {
+	a, errA := json.Marshal(known)
+	b, errB := json.Marshal(read)
+	if string(a) != string(b) {
+		return fmt.Errorf("remembered %s, read %s", a, b)
+	}
+	return errors.Join(errA, errB)
 }
 
 func must(t testing.TB, err error) {

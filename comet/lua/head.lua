@@ -7,7 +7,7 @@
 local head = redis.call('HMGET', KEYS[2], 'n', 'g')
 if not head[1] or tonumber(head[2]) < tonumber(ARGV[1]) then
   redis.call('DEL', KEYS[1])
-  redis.call('HSET', KEYS[2], 'n', ARGV[2], 'g', ARGV[1], 'b', 0)
+  redis.call('HSET', KEYS[2], 'n', ARGV[2], 'g', ARGV[1], 'b', 0, 'x', 0)
 elseif tonumber(head[1]) < tonumber(ARGV[2]) then
   redis.call('HSET', KEYS[2], 'n', ARGV[2])
 end

@@ -25,7 +25,7 @@ func run(ctx context.Context, args []string) error {
 		return errors.New("what to measure: road")
 	}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
-	seconds := flags.Int("seconds", 8, "length of each measurement")
+	seconds := flags.Int("seconds", 4, "length of each measurement; loads are measured in four turns")
 	out := flags.String("json", "", "file for the figures as JSON")
 	address := flags.String("redis", "", "raw: address of Redis")
 	if err := flags.Parse(args[1:]); err != nil {

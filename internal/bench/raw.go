@@ -21,6 +21,7 @@ const (
 	rawConcurrency = 16
 	rawPoll        = 5 * time.Millisecond
 	rawInFlight    = 256
+	rawDB          = 1 // of Redis: it is emptied after each run, while ours lies in 0
 )
 
 type rawResult struct {
@@ -31,7 +32,7 @@ type rawResult struct {
 
 // rawChild runs the chain for span and prints a rawResult.
 func rawChild(ctx context.Context, address string, span time.Duration) error {
-	connection := asynq.RedisClientOpt{Addr: address}
+	connection := asynq.RedisClientOpt{Addr: address, DB: rawDB}
 	client := asynq.NewClient(connection)
 	defer client.Close() //nolint:errcheck // the process ends
 	var done atomic.Int64

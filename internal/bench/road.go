@@ -24,11 +24,13 @@ import (
 )
 
 const (
-	users       = 1000
-	singles     = 256 // callers that POST one message at a time: as many in flight as the raw chain has
-	batchers    = 4   // callers that POST batches
-	batchSize   = 100
-	listeners   = 50 // open streams while latency is measured
+	users     = 1000
+	singles   = 256 // callers that POST one message at a time: as many in flight as the raw chain has
+	batchers  = 4   // callers that POST batches
+	batchSize = 100
+	listeners = 50 // open streams while latency is measured
+	// turns is how often raw chain and road take turns: these machines are shared, and their speed changes within a run.
+	turns       = 4
 	application = "bench"
 )
 
@@ -50,6 +52,7 @@ type load struct {
 	CPU       map[string]float64 `json:"cpu_us_by_process"`
 	P50       float64            `json:"post_p50_ms"`
 	P99       float64            `json:"post_p99_ms"`
+	times     []float64
 }
 
 type latency struct {
@@ -94,17 +97,12 @@ func road(ctx context.Context, span time.Duration, out string) (err error) {
 		err = errors.Join(err, s.fleet.Stop())
 	}()
 	var r report
-	say("the raw chain, %s", span)
-	if r.Raw, err = s.raw(ctx, span); err != nil {
-		return err
-	}
-	say("single POSTs, %d callers, %s", singles, span)
-	if r.Single, err = s.load(ctx, span, singles, 1); err != nil {
-		return err
-	}
-	say("batch POSTs of %d, %d callers, %s", batchSize, batchers, span)
-	if r.Batch, err = s.load(ctx, span, batchers, batchSize); err != nil {
-		return err
+	for turn := range turns {
+		say("turn %d of %d: the raw chain, single POSTs of %d callers, batch POSTs of %d by %d callers, %s each",
+			turn+1, turns, singles, batchSize, batchers, span)
+		if err := s.turn(ctx, span, &r); err != nil {
+			return err
+		}
 	}
 	for _, rate := range []int{100, 1000} {
 		say("latency at %d messages/s, %s", rate, span)
@@ -133,6 +131,23 @@ func road(ctx context.Context, span time.Duration, out string) (err error) {
 		fmt.Println("not reached:", strings.Join(r.Failed, "; "))
 	}
 	return nil
+}
+
+// turn measures the three loads one after another.
+func (s *site) turn(ctx context.Context, span time.Duration, r *report) error {
+	raw, err := s.raw(ctx, span)
+	if err != nil {
+		return err
+	}
+	r.Raw.add(raw)
+	single, err := s.load(ctx, span, singles, 1)
+	if err != nil {
+		return err
+	}
+	r.Single.add(single)
+	batch, err := s.load(ctx, span, batchers, batchSize)
+	r.Batch.add(batch)
+	return err
 }
 
 func say(format string, args ...any) {
@@ -234,16 +249,25 @@ func (s *site) raw(ctx context.Context, span time.Duration) (l load, err error) 
 		return l, err
 	}
 	l = load{Messages: r.Messages, Seconds: r.Seconds, CPU: map[string]float64{
-		"chain": r.CPU / float64(r.Messages) * 1e6, "redis": (after["redis"] - before["redis"]) / float64(r.Messages) * 1e6}}
-	l.sum()
-	return l, s.redis.Client.FlushAll(ctx).Err()
+		"chain": r.CPU, "redis": after["redis"] - before["redis"]}}
+	c := s.redis.Client.Conn()
+	return l, errors.Join(c.Select(ctx, rawDB).Err(), c.FlushDB(ctx).Err(), c.Close())
 }
 
-func (l *load) sum() {
-	l.PerSecond = float64(l.Messages) / l.Seconds
-	for _, us := range l.CPU {
-		l.CPUMicros += us
+// add takes in another turn of the same load, whose CPU is in seconds.
+func (l *load) add(turn load) {
+	before := float64(l.Messages)
+	l.Messages, l.Seconds, l.times = l.Messages+turn.Messages, l.Seconds+turn.Seconds, append(l.times, turn.times...)
+	if l.CPU == nil {
+		l.CPU = map[string]float64{}
 	}
+	l.CPUMicros = 0
+	for name, seconds := range turn.CPU {
+		l.CPU[name] = (l.CPU[name]*before + seconds*1e6) / float64(l.Messages)
+		l.CPUMicros += l.CPU[name]
+	}
+	l.PerSecond = float64(l.Messages) / l.Seconds
+	l.P50, l.P99 = quantile(l.times, 0.5), quantile(l.times, 0.99)
 }
 
 // text is 200 bytes, what the raw chain carries.
@@ -281,15 +305,14 @@ func (s *site) load(ctx context.Context, span time.Duration, callers, size int) 
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	l = load{Messages: sent, Seconds: time.Since(started).Seconds(), CPU: map[string]float64{}, P50: quantile(times, 0.5), P99: quantile(times, 0.99)}
+	l = load{Messages: sent, Seconds: time.Since(started).Seconds(), CPU: map[string]float64{}, times: times}
 	after, err := s.cpu()
 	if err != nil {
 		return l, err
 	}
 	for name := range after {
-		l.CPU[name] = (after[name] - before[name]) / float64(sent) * 1e6
+		l.CPU[name] = after[name] - before[name]
 	}
-	l.sum()
 	return l, nil
 }
 

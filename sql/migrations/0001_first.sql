@@ -146,17 +146,15 @@ CREATE TABLE messages (
 CREATE INDEX messages_application ON messages (application, id);
 CREATE INDEX messages_cancellation ON messages (application, cancellation_key) WHERE cancellation_key <> '';
 
--- How the acquire stage ended for a message: the size of its audience, by a count apart from the rows, and why there is
--- nobody in it. A table of its own, because a message is wide and writing it again would cost ten times this row.
+-- How the acquire stage ended for a message whose audience is not a single user, as mostly: its size, by a count apart from
+-- the rows, -1 until all of it is resolved, and why there is nobody in it. A table of its own, because a message is wide and
+-- writing it again would cost ten times this row.
 CREATE TABLE audiences (
     message_id bigint PRIMARY KEY,
     size       bigint NOT NULL,
     reason     text NOT NULL DEFAULT ''
 );
 
--- A message with the end of its acquire stage; size is -1 before that.
-CREATE VIEW acquired AS
-SELECT m.*, coalesce(a.size, -1) AS size, coalesce(a.reason, '') AS reason FROM messages m LEFT JOIN audiences a ON a.message_id = m.id;
 
 CREATE TABLE idempotency_keys (
     application {id} NOT NULL,
@@ -218,6 +216,11 @@ CREATE TABLE deliveries (
     PRIMARY KEY (message_id, user_id, channel)
 ) {room};
 CREATE INDEX deliveries_due ON deliveries (due_at) WHERE due_at IS NOT NULL;
+
+-- A message with the size of its audience; -1: nobody knows it yet.
+CREATE VIEW acquired AS
+SELECT m.*, coalesce(a.size, CASE WHEN EXISTS (SELECT 1 FROM deliveries d WHERE d.message_id = m.id) THEN 1 ELSE -1 END) AS size,
+    coalesce(a.reason, '') AS reason FROM messages m LEFT JOIN audiences a ON a.message_id = m.id;
 
 -- The numbered list of a user: head is the last number, acked the last one a client acknowledged.
 CREATE TABLE inboxes (

@@ -1,10 +1,9 @@
--- The stages read the messages of their segments in the round in which they read the segments: the ids stand in the items.
+-- Render and route read the messages of their segments in the round in which they read the segments: the ids stand in the
+-- items. Acquire, which always reads, asks twice: to have the database take the items apart costs it more than a round.
 
 -- name: acquire-messages
-WITH ids AS MATERIALIZED (SELECT DISTINCT CAST(e.value AS bigint) AS id
-    FROM rows(id bigint, try bigint) JOIN segments s ON s.id = rows.id {messages of s})
 SELECT m.id, m.application, m.type, m.audience, m.data, m.channels, m.send_at, m.expires_at, m.accepted_at, m.canceled_at
-FROM ids JOIN messages m ON m.id = ids.id ORDER BY m.id
+FROM rows(id bigint) JOIN messages m ON m.id = rows.id
 
 -- name: render-messages
 WITH ids AS MATERIALIZED (SELECT DISTINCT CAST(e.value AS bigint) AS id
@@ -83,7 +82,8 @@ INSERT INTO dimensions (dimension, message_id)
 SELECT dimension, message_id FROM rows(dimension text, message_id bigint) WHERE true ON CONFLICT DO NOTHING
 
 -- name: end-acquire
-INSERT INTO audiences (message_id, size, reason) SELECT id, size, reason FROM rows(id bigint, size bigint, reason text)
+INSERT INTO audiences (message_id, size, reason) SELECT id, size, reason FROM rows(id bigint, size bigint, reason text) WHERE true
+ON CONFLICT (message_id) DO UPDATE SET size = excluded.size, reason = excluded.reason
 
 -- name: insert-contents
 INSERT INTO contents (message_id, channel, locale, version, title, body, url, reason, detail, segment)
