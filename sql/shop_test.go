@@ -202,6 +202,9 @@ func route(db *sql.DB, s tidings.Segment) error {
 func deliver(db *sql.DB, s tidings.Segment) error {
 	ctx := context.Background()
 	if s.Channel == tidings.Web {
+		if s.ID%2 == 0 { // half of them take the other way
+			db.Forget()
+		}
 		entries, err := db.Number(ctx, []tidings.Segment{s})
 		if err != nil {
 			return err

@@ -48,7 +48,7 @@ func (st Stage) Run(ctx context.Context, ss ...tidings.Segment) (next []tidings.
 
 // What one run takes at the most: enough that its fixed costs are spread thin, and still one short step.
 const (
-	groupItems    = 2 * tidings.SegmentSize
+	groupItems    = 4 * tidings.SegmentSize
 	groupSegments = 64
 )
 
