@@ -25,7 +25,7 @@ var States = []State{Held, Queued, Sending, UnknownEnd, Sent, Delivered, Failed,
 // Moves are the legal moves of a delivery, from state to states. The empty state is the one before the route stage wrote
 // the row.
 var Moves = map[State][]State{
-	"":         {Held, Queued, Failed, Suppressed, Expired, Canceled},
+	"":         {Held, Queued, Sent, Failed, Suppressed, Expired, Canceled},
 	Held:       {Queued, Expired, Canceled},
 	Queued:     {Held, Sending, Sent, Failed, Suppressed, Expired, Canceled},
 	Sending:    {Sent, Delivered, Failed, UnknownEnd, Held},
@@ -78,6 +78,7 @@ type Delivery struct {
 	DueAt     time.Time // held, or waiting for a retry or a receipt: when to look again
 	ExpiresAt time.Time
 	Locale    string // of the content chosen for it
+	Number    int64  // web: its place in the inbox, once it is sent
 }
 
 // Planning is what a routing decision looks at. Everything in it is data, so that the route stage and the preview call the

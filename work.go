@@ -13,6 +13,7 @@ type Item struct {
 	Message ID
 	User    string
 	Locale  string
+	Number  int64 // of a web delivery: its place in the inbox
 }
 
 // Audienced is a message whose audience is to be resolved, with the progress that earlier pages made.

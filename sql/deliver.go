@@ -2,7 +2,6 @@ package sql
 
 import (
 	"context"
-	"errors"
 	"strings"
 
 	"tidings"
@@ -28,61 +27,18 @@ func (r webRow) entry() tidings.UserEntry {
 		Type: r.Type, Title: r.Title, Body: r.Body, URL: r.URL, Via: splitVia(r.Via), At: timeOf(r.AcceptedAt)}}
 }
 
-// Number gives the web deliveries of segments their place in their users' inboxes and returns the entries to append to the
-// streams, those numbered before by a lost run included. Numbers have no holes and follow the order of commits, because
-// each is drawn under its user's row lock in the transaction that moves the delivery to sent.
+// Number returns the entries of web deliveries, to be appended to the streams. What waited for its time and is queued gets
+// its place in its user's inbox now. Numbers have no holes and follow the order of commits, because each is drawn under its
+// user's row lock in the transaction that moves the delivery to sent.
 func (db *DB) Number(ctx context.Context, ss []tidings.Segment) ([]tidings.UserEntry, error) {
 	if entries, ok := db.recent.entries(ss); ok {
-		err := db.numberAll(ctx, ss, entries)
-		if !errors.Is(err, errNotAll) {
-			return entries, err
-		}
+		return entries, nil
 	}
-	return db.numberEach(ctx, ss)
+	return db.number(ctx, ss)
 }
 
-// errNotAll says that some of the deliveries do not wait to be numbered any more, or cannot be.
-var errNotAll = errors.New("not all deliveries can be numbered")
-
-// numberAll numbers entries that this process knows, as long as nothing came between: nothing is read but the heads.
-func (db *DB) numberAll(ctx context.Context, ss []tidings.Segment, entries []tidings.UserEntry) error {
-	messages := ints(entries, func(e tidings.UserEntry) int64 { return int64(e.Entry.ID) })
-	users := strs(entries, func(e tidings.UserEntry) string { return e.User })
-	distinct, numbers := unique(users), make([]int64, len(entries))
-	return db.rounds(ctx, db.write, nil, func(s *session) error {
-		var held []struct{ ID int64 }
-		var inboxes []headRow
-		err := s.round(ctx, into(&held, "hold-segments", tries(ss)), into(&inboxes, "lock-inboxes", columns(distinct)))
-		switch {
-		case err != nil:
-			return err
-		case len(held) != len(ss):
-			return tidings.ErrStale
-		case len(inboxes) != len(distinct):
-			return errNotAll
-		}
-		heads := headsOf(inboxes)
-		for i, u := range users {
-			heads[u]++
-			numbers[i], entries[i].Entry.Number = heads[u], heads[u]
-		}
-		err = s.last(ctx, append([]statement{whole("number-queued", columns(messages, users, numbers))}, placed(messages, users, numbers, heads)...)...)
-		if errors.Is(err, tidings.ErrStale) {
-			return errNotAll
-		}
-		return err
-	})
-}
-
-// placed writes numbers into the lists of users and raises their heads.
-func placed(messages []int64, users []string, numbers []int64, heads map[string]int64) []statement {
-	distinct := unique(users)
-	return []statement{do("insert-inbox", columns(users, numbers, messages)),
-		do("raise-heads", columns(distinct, ints(distinct, func(u string) int64 { return heads[u] })))}
-}
-
-// numberEach looks at each delivery to decide what becomes of it.
-func (db *DB) numberEach(ctx context.Context, ss []tidings.Segment) (entries []tidings.UserEntry, err error) {
+// number looks at each delivery to decide what becomes of it.
+func (db *DB) number(ctx context.Context, ss []tidings.Segment) (entries []tidings.UserEntry, err error) {
 	err = db.rounds(ctx, db.write, nil, func(s *session) error {
 		var segments []open
 		if err := s.round(ctx, into(&segments, "lock-segments", tries(ss))); err != nil {
@@ -98,7 +54,7 @@ func (db *DB) numberEach(ctx context.Context, ss []tidings.Segment) (entries []t
 		if err != nil {
 			return err
 		}
-		statements, numbered := number(rows, inboxes)
+		statements, numbered := numbering(rows, inboxes)
 		entries = make([]tidings.UserEntry, len(numbered))
 		for i, r := range numbered {
 			entries[i] = r.entry()
@@ -113,6 +69,13 @@ type headRow struct {
 	Head int64
 }
 
+// insertInbox writes numbers into the lists of users and raises their heads.
+func insertInbox(messages []int64, users []string, numbers []int64, heads map[string]int64) []statement {
+	distinct := unique(users)
+	return []statement{do("insert-inbox", columns(users, numbers, messages)),
+		do("raise-heads", columns(distinct, ints(distinct, func(u string) int64 { return heads[u] })))}
+}
+
 func headsOf(inboxes []headRow) map[string]int64 {
 	heads := make(map[string]int64, len(inboxes))
 	for _, i := range inboxes {
@@ -121,9 +84,9 @@ func headsOf(inboxes []headRow) map[string]int64 {
 	return heads
 }
 
-// number decides what becomes of web deliveries: those that are queued get their numbers, or end with a reason. It returns
+// numbering decides what becomes of web deliveries: those that are queued get their numbers, or end with a reason. It returns
 // the statements that write it, and all rows that have a number now.
-func number(rows []webRow, inboxes []headRow) (statements []statement, numbered []webRow) {
+func numbering(rows []webRow, inboxes []headRow) (statements []statement, numbered []webRow) {
 	heads := headsOf(inboxes)
 	var fresh, ended []webRow
 	var states, reasons []string
@@ -154,7 +117,7 @@ func number(rows []webRow, inboxes []headRow) (statements []statement, numbered 
 	if len(fresh) > 0 {
 		messages, users := ints(fresh, func(r webRow) int64 { return r.Message }), strs(fresh, func(r webRow) string { return r.User })
 		numbers := ints(fresh, func(r webRow) int64 { return r.Number })
-		statements = append(append(statements, do("number-web", columns(messages, users, numbers))), placed(messages, users, numbers, heads)...)
+		statements = append(append(statements, do("number-web", columns(messages, users, numbers))), insertInbox(messages, users, numbers, heads)...)
 	}
 	return statements, append(numbered, fresh...)
 }

@@ -203,7 +203,7 @@ func (r *recent) routeWork(ss []tidings.Segment) (w tidings.RouteWork, ok bool) 
 	return w, true
 }
 
-// entries are those of the web deliveries of segments, without their numbers.
+// entries are those of the web deliveries of segments.
 func (r *recent) entries(ss []tidings.Segment) (entries []tidings.UserEntry, ok bool) {
 	items, messages, _, ok := r.take(ss)
 	if !ok {
@@ -218,10 +218,10 @@ func (r *recent) entries(ss []tidings.Segment) (entries []tidings.UserEntry, ok 
 		if !m.Audience.OnlyUsers() {
 			via = m.via[item.User]
 		}
-		if c == nil || via == nil {
+		if c == nil || via == nil || item.Number == 0 {
 			return nil, false
 		}
-		entries[i] = tidings.UserEntry{User: item.User, Entry: tidings.Entry{ID: m.ID, Application: m.Application, Type: m.Type,
+		entries[i] = tidings.UserEntry{User: item.User, Entry: tidings.Entry{Number: item.Number, ID: m.ID, Application: m.Application, Type: m.Type,
 			Title: c.Content.Title, Body: c.Content.Body, URL: c.Content.URL, Via: via, At: m.AcceptedAt}}
 	}
 	return entries, true

@@ -2,6 +2,7 @@ package sql
 
 import (
 	"context"
+	"slices"
 
 	"tidings"
 )
@@ -76,14 +77,93 @@ func (db *DB) addressChannels(ctx context.Context, users []string) (map[string]m
 	return addresses, nil
 }
 
-// Routed commits deliveries, and deliver segments for the queued ones of each channel.
+// Routed commits deliveries, and deliver segments for those of each channel that go out now. A web delivery that waits for
+// nothing leaves at once: it is numbered in its user's inbox in the same commit, and its segment stands for the append to the
+// stream alone.
 func (db *DB) Routed(ctx context.Context, ss []tidings.Segment, ds []tidings.Delivery) ([]tidings.Segment, error) {
-	s := ss[0]
-	next := db.afterRoute(s, ds)
-	if len(ds) == 0 {
-		return db.step(ctx, ss, next, 0)
+	users, messages := leaving(ds)
+	if len(users) == 0 {
+		next := db.afterRoute(ss[0], ds)
+		return db.step(ctx, ss, next, len(ds), insertDeliveries(ss[0], ds)...)
 	}
-	return db.step(ctx, ss, next, len(ds), do("insert-deliveries", columns(
+	var next []segmentRow
+	// Not the lazy pool: pages are told of these numbers, so a crash must not take them back.
+	err := db.rounds(ctx, db.write, nil, func(s *session) error {
+		var inboxes []headRow
+		var canceled []struct{ ID int64 }
+		if err := s.round(ctx, into(&inboxes, "lock-inboxes", columns(users)), into(&canceled, "canceled-messages", columns(messages))); err != nil {
+			return err
+		}
+		taken := make(map[tidings.ID]bool, len(canceled))
+		for _, c := range canceled {
+			taken[tidings.ID(c.ID)] = true
+		}
+		heads := headsOf(inboxes)
+		placed := place(ds, heads, taken)
+		next = db.afterRoute(ss[0], placed)
+		effect := append(insertDeliveries(ss[0], placed), inboxOf(placed, heads)...)
+		return s.last(ctx, stepStatements(ss, next, len(ds), effect)...)
+	})
+	if err != nil {
+		return nil, err
+	}
+	db.recent.wrote(next)
+	return segmentsOf(next), nil
+}
+
+// leaving are the users and messages of web deliveries that wait for nothing.
+func leaving(ds []tidings.Delivery) (users []string, messages []int64) {
+	for _, d := range ds {
+		if d.Channel == tidings.Web && d.State == tidings.Queued {
+			users, messages = append(users, d.User), append(messages, int64(d.Message))
+		}
+	}
+	return unique(users), unique(messages)
+}
+
+// place numbers the web deliveries that wait for nothing, in a copy. heads are the last numbers, and are raised; canceled are
+// messages that were taken back since they were read.
+func place(ds []tidings.Delivery, heads map[string]int64, canceled map[tidings.ID]bool) []tidings.Delivery {
+	placed := slices.Clone(ds)
+	for i, d := range placed {
+		if d.Channel != tidings.Web || d.State != tidings.Queued {
+			continue
+		}
+		head, there := heads[d.User]
+		switch {
+		case canceled[d.Message]:
+			d.State, d.Reason = tidings.Canceled, tidings.CanceledByApp
+		case !there:
+			d.State, d.Reason = tidings.Failed, tidings.UserGone
+		default:
+			heads[d.User] = head + 1
+			d.State, d.Number = tidings.Sent, head+1
+		}
+		placed[i] = d
+	}
+	return placed
+}
+
+// inboxOf writes the numbers of deliveries into their users' inboxes.
+func inboxOf(ds []tidings.Delivery, heads map[string]int64) []statement {
+	var messages, numbers []int64
+	var users []string
+	for _, d := range ds {
+		if d.Number > 0 {
+			messages, users, numbers = append(messages, int64(d.Message)), append(users, d.User), append(numbers, d.Number)
+		}
+	}
+	if len(users) == 0 {
+		return nil
+	}
+	return insertInbox(messages, users, numbers, heads)
+}
+
+func insertDeliveries(s tidings.Segment, ds []tidings.Delivery) []statement {
+	if len(ds) == 0 {
+		return nil
+	}
+	return []statement{do("insert-deliveries", columns(
 		ints(ds, func(d tidings.Delivery) int64 { return int64(d.Message) }),
 		strs(ds, func(d tidings.Delivery) string { return d.User }),
 		strs(ds, func(d tidings.Delivery) string { return string(d.Channel) }),
@@ -93,16 +173,18 @@ func (db *DB) Routed(ctx context.Context, ss []tidings.Segment, ds []tidings.Del
 		strs(ds, func(d tidings.Delivery) string { return string(d.Reason) }),
 		strs(ds, func(d tidings.Delivery) string { return d.Locale }),
 		ints(ds, func(d tidings.Delivery) int64 { return micros(d.DueAt) }),
+		ints(ds, func(d tidings.Delivery) int64 { return d.Number }),
 		ints(ds, func(d tidings.Delivery) int64 { return micros(d.ExpiresAt) }),
-		ints(ds, func(tidings.Delivery) int64 { return int64(s.ID) }))))
+		ints(ds, func(tidings.Delivery) int64 { return int64(s.ID) })))}
 }
 
+// afterRoute are the segments of what goes out now: on the web what has its number.
 func (db *DB) afterRoute(s tidings.Segment, ds []tidings.Delivery) (next []segmentRow) {
 	for _, c := range tidings.Channels {
 		var items []tidings.Item
 		for _, d := range ds {
-			if d.Channel == c && d.State == tidings.Queued {
-				items = append(items, tidings.Item{Message: d.Message, User: d.User, Locale: d.Locale})
+			if d.Channel == c && (d.State == tidings.Queued || d.Number > 0) {
+				items = append(items, tidings.Item{Message: d.Message, User: d.User, Locale: d.Locale, Number: d.Number})
 			}
 		}
 		next = append(next, db.follow(s, tidings.Deliver, c, len(next), items)...)

