@@ -191,13 +191,13 @@ func TestAUserWhoLeftIsNotReached(t *testing.T) {
 			t.Errorf("gone before the acquire stage: %+v", ds)
 		}
 		after := w.accept(message("refund", tidings.Audience{Users: []string{"u01"}}, tidings.Web, tidings.SMS))[0]
-		first := w.until("deliver-web")
+		first := w.until("route")
 		must(t, w.db.DeleteUser(ctx, "u01"))
 		w.queue = append(w.queue, first)
 		w.run()
 		for _, d := range w.trace(after) {
 			if d.State == tidings.Sent || d.State == tidings.Delivered {
-				t.Errorf("gone before the deliver stage: %+v", d)
+				t.Errorf("gone before the route stage: %+v", d)
 			}
 		}
 		if len(w.sender.calls) != 0 {
@@ -209,8 +209,8 @@ func TestAUserWhoLeftIsNotReached(t *testing.T) {
 
 func TestWhatExpiredWhileItWaitedIsNeverSentLate(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world, raw *dbsql.DB) {
-		m := w.accept(message("refund", tidings.Audience{Users: []string{"u00"}}, tidings.Web, tidings.SMS))[0]
-		s := w.until("deliver-web")
+		m := w.accept(message("refund", tidings.Audience{Users: []string{"u00"}}, tidings.SMS))[0]
+		s := w.until("deliver-sms")
 		w.queue = append(w.queue, s)
 		change(t, raw, "UPDATE deliveries SET expires_at = 1")
 		w.run()
