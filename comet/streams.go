@@ -79,12 +79,8 @@ func (s *Streams) Append(ctx context.Context, entries []tidings.UserEntry) error
 
 // appendArgs groups entries by user: the pairs of number and entry that append.lua takes, ascending.
 func (s *Streams) appendArgs(entries []tidings.UserEntry) (users []string, args map[string][]any, err error) {
-	sorted := slices.Clone(entries)
-	slices.SortStableFunc(sorted, func(a, b tidings.UserEntry) int {
-		return cmp.Or(cmp.Compare(a.User, b.User), cmp.Compare(a.Entry.Number, b.Entry.Number))
-	})
-	args = make(map[string][]any)
-	for _, e := range sorted {
+	args = make(map[string][]any, len(entries))
+	for _, e := range ascending(entries) {
 		if e.Entry.Number <= 0 {
 			return nil, nil, fmt.Errorf("append to the stream of %s: an entry without a number", e.User)
 		}
@@ -98,6 +94,18 @@ func (s *Streams) appendArgs(entries []tidings.UserEntry) (users []string, args 
 		args[e.User] = append(args[e.User], e.Entry.Number, content)
 	}
 	return users, args, nil
+}
+
+// ascending are entries in such an order that each user's numbers rise; mostly they come so.
+func ascending(entries []tidings.UserEntry) []tidings.UserEntry {
+	last := make(map[string]int64, len(entries))
+	for _, e := range entries {
+		if e.Entry.Number < last[e.User] {
+			return slices.SortedStableFunc(slices.Values(entries), func(a, b tidings.UserEntry) int { return cmp.Compare(a.Entry.Number, b.Entry.Number) })
+		}
+		last[e.User] = e.Entry.Number
+	}
+	return entries
 }
 
 // append runs append.lua for the users and returns those whose head in Redis is not to be believed. With heads, which were

@@ -4,7 +4,8 @@
 
 CREATE TABLE settings (name text PRIMARY KEY, value text NOT NULL);
 CREATE TABLE counters (name text PRIMARY KEY, value bigint NOT NULL);
-INSERT INTO counters (name, value) VALUES ('process', 0), ('generation', 1);
+INSERT INTO counters (name, value) VALUES ('process', 0), ('generation', 1), ('audit', 0);
+INSERT INTO settings (name, value) VALUES ('audit', '');
 
 -- The directory.
 
@@ -70,10 +71,55 @@ CREATE TABLE applications (
     id         {id} PRIMARY KEY,
     name       text NOT NULL,
     owner      text NOT NULL DEFAULT '',
-    state      text NOT NULL,
+    state      text NOT NULL,               -- applied, active, rejected, suspended
     origins    text NOT NULL DEFAULT '[]',
+    purpose    text NOT NULL DEFAULT '',
+    channels   text NOT NULL DEFAULT '[]',
+    volume     bigint NOT NULL DEFAULT 0,   -- messages a day that it expects to send
+    comment    text NOT NULL DEFAULT '',
+    applied_by text NOT NULL DEFAULT '',
+    decided_by text NOT NULL DEFAULT '',
     created_at bigint NOT NULL,
     changed_at bigint NOT NULL
+);
+
+-- People.
+CREATE TABLE accounts (
+    id           {id} PRIMARY KEY,
+    name         text NOT NULL,
+    role         text NOT NULL,
+    application  {id} NOT NULL DEFAULT '',
+    locale       text NOT NULL DEFAULT '',
+    state        text NOT NULL,             -- active, disabled
+    hash         text NOT NULL DEFAULT '',  -- argon2id
+    created_at   bigint NOT NULL,
+    changed_at   bigint NOT NULL,
+    signed_in_at bigint NOT NULL DEFAULT 0
+);
+
+CREATE TABLE sessions (
+    hash       text PRIMARY KEY,            -- of the token
+    account    {id} NOT NULL,
+    credential text NOT NULL DEFAULT '',    -- of sessions without an account: a hash of what opened it
+    created_at bigint NOT NULL,
+    seen_at    bigint NOT NULL,
+    expires_at bigint NOT NULL
+);
+CREATE INDEX sessions_account ON sessions (account);
+
+-- Every change of configuration, chained: a row's hash covers it and the hash before. The last number and hash also stand in
+-- counters and settings under 'audit', so that a tail cut off is missed.
+CREATE TABLE audit_log (
+    number   bigint PRIMARY KEY,
+    at       bigint NOT NULL,
+    actor    text NOT NULL,
+    key      text NOT NULL DEFAULT '',
+    via      text NOT NULL,
+    action   text NOT NULL,
+    object   text NOT NULL,
+    detail   text NOT NULL,
+    previous text NOT NULL,
+    hash     text NOT NULL
 );
 
 -- Keys of applications, merchants' own systems and admins. Only a hash of the secret is kept.
@@ -82,14 +128,19 @@ CREATE TABLE keys (
     kind         text NOT NULL,             -- application, merchant, admin
     application  {id} NOT NULL DEFAULT '',
     dimension    {id} NOT NULL DEFAULT '',  -- merchant keys: 'm:...' or 's:...'
-    role         text NOT NULL DEFAULT '',  -- admin keys: admin, operator
+    role         text NOT NULL DEFAULT '',  -- admin keys without an account: admin, operator
+    account      {id} NOT NULL DEFAULT '',  -- admin keys: whose
+    made_by      text NOT NULL DEFAULT '',
     name         text NOT NULL DEFAULT '',
     scopes       text NOT NULL DEFAULT '[]',
+    types        text NOT NULL DEFAULT '[]',  -- none: all
+    channels     text NOT NULL DEFAULT '[]',  -- none: all
     hash         text NOT NULL,
     last4        text NOT NULL,
     created_at   bigint NOT NULL,
     expires_at   bigint NOT NULL DEFAULT 0,
-    revoked_at   bigint NOT NULL DEFAULT 0
+    revoked_at   bigint NOT NULL DEFAULT 0,
+    last_used    bigint NOT NULL DEFAULT 0
 );
 CREATE INDEX keys_application ON keys (application);
 
@@ -111,12 +162,21 @@ CREATE TABLE templates (
     title       text NOT NULL DEFAULT '',
     body        text NOT NULL,
     url         text NOT NULL DEFAULT '',
+    provider_code text NOT NULL DEFAULT '',
+    signature   text NOT NULL DEFAULT '',
+    percent     bigint NOT NULL DEFAULT 100, -- of the stores, while it is published
+    author      text NOT NULL DEFAULT '',
+    reviewer    text NOT NULL DEFAULT '',
+    comment     text NOT NULL DEFAULT '',
     created_at  bigint NOT NULL,
     changed_at  bigint NOT NULL,
     PRIMARY KEY (application, type, channel, locale, version),
     FOREIGN KEY (application, type) REFERENCES types (application, name)
 );
-CREATE UNIQUE INDEX templates_published ON templates (application, type, channel, locale) WHERE state = 'published';
+-- One version for all stores, and at most one more for a part of them.
+CREATE UNIQUE INDEX templates_published ON templates (application, type, channel, locale) WHERE state = 'published' AND percent = 100;
+CREATE UNIQUE INDEX templates_partial ON templates (application, type, channel, locale) WHERE state = 'published' AND percent < 100;
+CREATE INDEX templates_submitted ON templates (changed_at) WHERE state = 'submitted';
 
 -- The road.
 
@@ -282,6 +342,7 @@ CREATE TABLE segments (
     children    bigint NOT NULL DEFAULT 0,  -- segments its stage wrote
     finished_at bigint
 );
+{segments unpacked}
 CREATE INDEX segments_open ON segments (touched_at) WHERE finished_at IS NULL;
 
 -- Messages that some open segment works on. Its batch does not tell: a stage merges segments of several batches.
