@@ -91,8 +91,8 @@ var number = regexp.MustCompile(`^\+?[0-9]{3,15}$`)
 // Send hands one SMS to Kannel. What cannot be sent as it is (no text, too many parts, a number that is none, too late) is
 // refused without a call.
 func (s *Sender) Send(ctx context.Context, c tidings.Call) (tidings.Accepted, error) {
-	text := Pad(Clean(c.Content.Body))
-	parts, encoding := Segments(text)
+	text := tidings.PadSMS(tidings.CleanSMS(c.Content.Body))
+	parts, encoding := tidings.SMSParts(text)
 	validity, err := s.validity(c.ExpiresAt)
 	switch {
 	case err != nil:
@@ -135,7 +135,7 @@ func (s *Sender) validity(expires time.Time) (int, error) {
 
 func (s *Sender) header(c tidings.Call, encoding string) http.Header {
 	coding := "0"
-	if encoding == UCS2 {
+	if encoding == tidings.UCS2 {
 		coding = "2"
 	}
 	h := http.Header{

@@ -201,8 +201,8 @@ func TestAnEmojiAtEveryBorderArrivesWholeAndInAsManyPartsAsWereCounted(t *testin
 		}
 		waitFor(t, "whole at the operator", func() bool { return len(k.Operator.Records()) == 1 })
 		r := k.Operator.Records()[0]
-		if r.Text != kannel.Pad(text) || r.Undecodable || r.Parts != accepted.Segments {
-			t.Errorf("%d parts, %d counted, broken %v:\n got %q\nwant %q", r.Parts, accepted.Segments, r.Undecodable, r.Text, kannel.Pad(text))
+		if r.Text != tidings.PadSMS(text) || r.Undecodable || r.Parts != accepted.Segments {
+			t.Errorf("%d parts, %d counted, broken %v:\n got %q\nwant %q", r.Parts, accepted.Segments, r.Undecodable, r.Text, tidings.PadSMS(text))
 		}
 	}
 }
@@ -283,8 +283,8 @@ func TestTextsAreCleanedBeforeTheyAreSent(t *testing.T) {
 		"a\x00b\x1bc\u0085": "abc", "pay \u202e001\u202c now\u2066": "pay 001 now", "a\tb\r\nc\rd\u2028e": "a b\nc\nd\ne",
 		"\xff中\xc3": "\uFFFD中\uFFFD", " x\n": "x", "\ufeff中": "中", "👨‍👩‍👧": "👨‍👩‍👧",
 	} {
-		if got := kannel.Clean(in); got != want {
-			t.Errorf("Clean(%q) = %q, want %q", in, got, want)
+		if got := tidings.CleanSMS(in); got != want {
+			t.Errorf("tidings.CleanSMS(%q) = %q, want %q", in, got, want)
 		}
 	}
 }

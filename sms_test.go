@@ -1,4 +1,4 @@
-package kannel_test
+package tidings_test
 
 import (
 	"strings"
@@ -6,7 +6,7 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 
-	"tidings/channels/kannel"
+	"tidings"
 )
 
 func TestPartsAreCountedAsKannelCutsThem(t *testing.T) {
@@ -15,28 +15,28 @@ func TestPartsAreCountedAsKannelCutsThem(t *testing.T) {
 		parts    int
 		encoding string
 	}{
-		{"", 0, kannel.GSM7},
-		{"hello", 1, kannel.GSM7},
-		{strings.Repeat("a", 160), 1, kannel.GSM7},
-		{strings.Repeat("a", 161), 2, kannel.GSM7},
-		{strings.Repeat("a", 306), 2, kannel.GSM7},
-		{strings.Repeat("a", 307), 3, kannel.GSM7},
-		{strings.Repeat("€", 80), 1, kannel.GSM7},
-		{strings.Repeat("€", 81), 2, kannel.GSM7},
-		{strings.Repeat("a", 152) + "€" + strings.Repeat("b", 20), 2, kannel.GSM7},
-		{strings.Repeat("a", 152) + "€" + strings.Repeat("b", 151), 2, kannel.GSM7},
-		{strings.Repeat("a", 152) + "€" + strings.Repeat("b", 152), 3, kannel.GSM7}, // 305 septets, but the escape moves
-		{"`", 1, kannel.UCS2},
-		{strings.Repeat("中", 70), 1, kannel.UCS2},
-		{strings.Repeat("中", 71), 2, kannel.UCS2},
-		{strings.Repeat("中", 134), 2, kannel.UCS2},
-		{strings.Repeat("中", 135), 3, kannel.UCS2},
-		{strings.Repeat("中", 66) + "😀" + strings.Repeat("中", 10), 2, kannel.UCS2},
-		{strings.Repeat("中", 66) + "😀" + strings.Repeat("中", 66), 3, kannel.UCS2}, // 134 units, 135 with the space
-		{strings.Repeat("😀", 35), 1, kannel.UCS2},
-		{strings.Repeat("😀", 36), 2, kannel.UCS2},
+		{"", 0, tidings.GSM7},
+		{"hello", 1, tidings.GSM7},
+		{strings.Repeat("a", 160), 1, tidings.GSM7},
+		{strings.Repeat("a", 161), 2, tidings.GSM7},
+		{strings.Repeat("a", 306), 2, tidings.GSM7},
+		{strings.Repeat("a", 307), 3, tidings.GSM7},
+		{strings.Repeat("€", 80), 1, tidings.GSM7},
+		{strings.Repeat("€", 81), 2, tidings.GSM7},
+		{strings.Repeat("a", 152) + "€" + strings.Repeat("b", 20), 2, tidings.GSM7},
+		{strings.Repeat("a", 152) + "€" + strings.Repeat("b", 151), 2, tidings.GSM7},
+		{strings.Repeat("a", 152) + "€" + strings.Repeat("b", 152), 3, tidings.GSM7}, // 305 septets, but the escape moves
+		{"`", 1, tidings.UCS2},
+		{strings.Repeat("中", 70), 1, tidings.UCS2},
+		{strings.Repeat("中", 71), 2, tidings.UCS2},
+		{strings.Repeat("中", 134), 2, tidings.UCS2},
+		{strings.Repeat("中", 135), 3, tidings.UCS2},
+		{strings.Repeat("中", 66) + "😀" + strings.Repeat("中", 10), 2, tidings.UCS2},
+		{strings.Repeat("中", 66) + "😀" + strings.Repeat("中", 66), 3, tidings.UCS2}, // 134 units, 135 with the space
+		{strings.Repeat("😀", 35), 1, tidings.UCS2},
+		{strings.Repeat("😀", 36), 2, tidings.UCS2},
 	} {
-		parts, encoding := kannel.Segments(c.text)
+		parts, encoding := tidings.SMSParts(c.text)
 		if parts != c.parts || encoding != c.encoding {
 			t.Errorf("%.12q... (%d runes): %d %s, want %d %s", c.text, utf8.RuneCountInString(c.text), parts, encoding, c.parts, c.encoding)
 		}
@@ -55,7 +55,7 @@ func TestAnEmojiAtTheBorderIsMovedWholeIntoTheNextPart(t *testing.T) {
 		{strings.Repeat("中", 64) + "👍🏽" + "好好好好", strings.Repeat("中", 64) + " 👍🏽" + "好好好好"},                               // not between hand and tone
 		{strings.Repeat("a", 66) + "😀" + strings.Repeat("b", 9), strings.Repeat("a", 66) + " 😀" + strings.Repeat("b", 9)}, // Latin beside an emoji
 	} {
-		if got := kannel.Pad(c.text); got != c.want {
+		if got := tidings.PadSMS(c.text); got != c.want {
 			t.Errorf("Pad(%q)\n got %q\nwant %q", c.text, got, c.want)
 		}
 	}
@@ -68,20 +68,20 @@ func FuzzNoPairIsCutAndNothingElseChanges(f *testing.F) {
 	f.Add(strings.Repeat("🇨🇳", 60) + "\x00\xff\u202e")
 	f.Add(strings.Repeat("a", 152) + "€" + strings.Repeat("b", 152))
 	f.Fuzz(func(t *testing.T, text string) {
-		clean := kannel.Clean(text)
-		if !utf8.ValidString(clean) || kannel.Clean(clean) != clean {
+		clean := tidings.CleanSMS(text)
+		if !utf8.ValidString(clean) || tidings.CleanSMS(clean) != clean {
 			t.Fatalf("Clean(%q) = %q is not clean", text, clean)
 		}
-		padded := kannel.Pad(clean)
+		padded := tidings.PadSMS(clean)
 		if strings.ReplaceAll(padded, " ", "") != strings.ReplaceAll(clean, " ", "") {
 			t.Fatalf("Pad changed %q to %q", clean, padded)
 		}
-		parts, encoding := kannel.Segments(padded)
-		if again, _ := kannel.Segments(clean); again != parts {
+		parts, encoding := tidings.SMSParts(padded)
+		if again, _ := tidings.SMSParts(clean); again != parts {
 			t.Fatalf("%d parts before padding, %d after", again, parts)
 		}
 		units := utf16.Encode([]rune(padded))
-		if encoding != kannel.UCS2 || len(units) <= 70 {
+		if encoding != tidings.UCS2 || len(units) <= 70 {
 			return
 		}
 		if want := (len(units) + 66) / 67; parts != want {

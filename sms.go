@@ -1,4 +1,4 @@
-package kannel
+package tidings
 
 import (
 	"strings"
@@ -36,18 +36,18 @@ var septets = func() map[rune]int {
 	return m
 }()
 
-// Segments counts the parts that Kannel cuts text into and names the encoding. Each part is charged as one SMS. Text is
-// counted as Send sends it: see Clean and Pad. An empty text has no parts.
-func Segments(text string) (parts int, encoding string) {
+// SMSParts counts the parts into which the gateway cuts text and names the encoding. Each part is charged as one SMS. Text is
+// counted as Send sends it: see CleanSMS and PadSMS. An empty text has no parts.
+func SMSParts(text string) (parts int, encoding string) {
 	if text == "" {
 		return 0, GSM7
 	}
 	if units, ok := gsmUnits(text); ok {
-		return count(units, gsmWhole, gsmPart), GSM7
+		return countParts(units, gsmWhole, gsmPart), GSM7
 	}
-	// Kannel cuts between any two units, also inside a surrogate pair. Pad keeps pairs off the borders, so plain
+	// The gateway cuts between any two units, also inside a surrogate pair. PadSMS keeps pairs off the borders, so plain
 	// division counts what will be sent.
-	units := len(utf16.Encode([]rune(Pad(text))))
+	units := len(utf16.Encode([]rune(PadSMS(text))))
 	if units <= ucsWhole {
 		return 1, UCS2
 	}
@@ -67,8 +67,8 @@ func gsmUnits(text string) ([]int, bool) {
 	return units, true
 }
 
-// count fills parts with characters of the given widths; a character is never cut.
-func count(units []int, whole, part int) int {
+// countParts fills parts with characters of the given widths; a character is never cut.
+func countParts(units []int, whole, part int) int {
 	total := 0
 	for _, n := range units {
 		total += n
@@ -86,11 +86,11 @@ func count(units []int, whole, part int) int {
 	return parts
 }
 
-// Pad puts a space before each character beyond U+FFFF (an emoji) whose two UTF-16 units Kannel would send in different
+// PadSMS puts a space before each character beyond U+FFFF (an emoji) whose two UTF-16 units the gateway would send in different
 // parts: phones that decode each part by itself show two broken characters then. A space is the one character that every
 // phone shows as nothing much. It goes before the whole sequence that the emoji belongs to (skin tones, families, flags),
 // so that the sequence stays together. Text of one part, or without such characters, comes back as it was.
-func Pad(text string) string {
+func PadSMS(text string) string {
 	if !strings.ContainsFunc(text, func(r rune) bool { return r > 0xFFFF }) {
 		return text
 	}
@@ -119,7 +119,7 @@ func Pad(text string) string {
 // sequenceStart is where in runes the sequence begins that next continues, but not before from.
 func sequenceStart(runes []rune, from int, next rune) int {
 	at := len(runes)
-	for at > from && joined(runes[at-1], next) {
+	for at > from && joinedRunes(runes[at-1], next) {
 		at--
 		next = runes[at]
 	}
@@ -129,8 +129,8 @@ func sequenceStart(runes []rune, from int, next rune) int {
 	return at
 }
 
-// joined tells whether a and b are shown as parts of one character.
-func joined(a, b rune) bool {
+// joinedRunes tells whether a and b are shown as parts of one character.
+func joinedRunes(a, b rune) bool {
 	const zeroWidthJoiner = 0x200D
 	flag := func(r rune) bool { return r >= 0x1F1E6 && r <= 0x1F1FF }
 	tone := b >= 0x1F3FB && b <= 0x1F3FF
@@ -138,15 +138,15 @@ func joined(a, b rune) bool {
 	return a == zeroWidthJoiner || b == zeroWidthJoiner || tone || tag || unicode.Is(unicode.M, b) || flag(a) && flag(b)
 }
 
-// Clean makes text fit for a phone: control characters but the line feed are dropped (a tab becomes a space), and so are
+// CleanSMS makes text fit for a phone: control characters but the line feed are dropped (a tab becomes a space), and so are
 // the marks that override the direction of writing, with which a text can be made to read as another one. Invalid UTF-8
 // becomes U+FFFD.
-func Clean(text string) string {
+func CleanSMS(text string) string {
 	text = strings.ToValidUTF8(text, "\uFFFD")
-	return strings.TrimSpace(strings.Map(cleanRune, strings.ReplaceAll(text, "\r\n", "\n")))
+	return strings.TrimSpace(strings.Map(cleanSMSRune, strings.ReplaceAll(text, "\r\n", "\n")))
 }
 
-func cleanRune(r rune) rune {
+func cleanSMSRune(r rune) rune {
 	switch {
 	case r == '\n' || r == '\r' || r == 0x2028 || r == 0x2029:
 		return '\n'
@@ -157,3 +157,6 @@ func cleanRune(r rune) rune {
 	}
 	return r
 }
+
+// SMS counts the parts of c as the text of an SMS, and names its encoding.
+func (c Content) SMS() (parts int, encoding string) { return SMSParts(CleanSMS(c.Body)) }
