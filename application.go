@@ -8,11 +8,17 @@ import (
 
 // Application is an internal team that sends.
 type Application struct {
-	ID      string           `json:"id"`
-	Name    string           `json:"name"`
-	Owner   string           `json:"owner,omitempty"`
-	State   ApplicationState `json:"state"`
-	Origins []string         `json:"origins,omitempty"` // pages that may open Comet connections with its tokens
+	ID        string           `json:"id"`
+	Name      string           `json:"name"`
+	Owner     string           `json:"owner,omitempty"`
+	State     ApplicationState `json:"state"`
+	Origins   []string         `json:"origins,omitempty"` // pages that may open Comet connections with its tokens
+	Purpose   string           `json:"purpose,omitempty"` // what it wants to send, and to whom
+	Channels  []Channel        `json:"channels,omitempty"`
+	Volume    int              `json:"volume,omitempty"`     // messages a day that it expects to send
+	Comment   string           `json:"comment,omitempty"`    // of who decided last
+	AppliedBy string           `json:"applied_by,omitempty"` // an account
+	DecidedBy string           `json:"decided_by,omitempty"` // an account
 }
 
 // ApplicationState tells whether an application may send.
@@ -20,9 +26,20 @@ type ApplicationState string
 
 // The states of an application.
 const (
+	ApplicationApplied   ApplicationState = "applied"
 	ApplicationActive    ApplicationState = "active"
+	ApplicationRejected  ApplicationState = "rejected"
 	ApplicationSuspended ApplicationState = "suspended"
 )
+
+// ApplicationMoves are the legal moves of an application, drawn in docs/states.md. An admin's own application begins active.
+var ApplicationMoves = map[ApplicationState][]ApplicationState{
+	"":                   {ApplicationApplied, ApplicationActive},
+	ApplicationApplied:   {ApplicationActive, ApplicationRejected},
+	ApplicationRejected:  {ApplicationApplied},
+	ApplicationActive:    {ApplicationSuspended},
+	ApplicationSuspended: {ApplicationActive},
+}
 
 // MessageType is a kind of message of one application.
 type MessageType struct {
@@ -33,6 +50,40 @@ type MessageType struct {
 	TTL         Seconds            `json:"ttl,omitempty"` // a message not sent by then is not sent late; 0: DefaultExpiry
 	OnUnknown   map[Channel]Policy `json:"on_unknown,omitempty"`
 	Variables   []Variable         `json:"variables,omitempty"`
+	Quiet       *QuietHours        `json:"quiet,omitempty"` // the time rule; nil: at any time
+}
+
+// QuietHours are hours of the day in which a message type is not sent on some channels: it waits for their end.
+type QuietHours struct {
+	From     string    `json:"from"` // "22:00"
+	To       string    `json:"to"`   // "08:00", the next day when it is not after From
+	Timezone string    `json:"timezone"`
+	Channels []Channel `json:"channels"`
+}
+
+func (q *QuietHours) validate(errs *FieldErrors) {
+	if q == nil {
+		return
+	}
+	for field, text := range map[string]string{"quiet.from": q.From, "quiet.to": q.To} {
+		if _, err := time.Parse("15:04", text); err != nil || len(text) != 5 {
+			errs.Add(field, "malformed", "a time of day such as 22:00")
+		}
+	}
+	if q.From == q.To {
+		errs.Add("quiet.to", "out_of_range", "must differ from quiet.from")
+	}
+	if _, err := time.LoadLocation(q.Timezone); err != nil || q.Timezone == "" || q.Timezone == "Local" {
+		errs.Add("quiet.timezone", "unknown", "a time zone such as Asia/Shanghai")
+	}
+	if len(q.Channels) == 0 {
+		errs.Add("quiet.channels", "empty", "at least one of web, app, sms")
+	}
+	for _, c := range q.Channels {
+		if !c.Valid() {
+			errs.Add("quiet.channels", "unknown", "web, app or sms")
+		}
+	}
 }
 
 // Seconds is a duration in whole seconds, as the API writes it.
@@ -107,6 +158,7 @@ func (t MessageType) Validate() FieldErrors {
 	if t.TTL < 0 || t.TTL > Seconds(MaxSendAhead/time.Second) {
 		errs.Add("ttl", "out_of_range", "0 to 31536000 seconds")
 	}
+	t.Quiet.validate(&errs)
 	seen := map[string]bool{}
 	for i, v := range t.Variables {
 		field := "variables[" + strconv.Itoa(i) + "]"

@@ -61,12 +61,14 @@ const (
 	NoChannel       Reason = "channel_unavailable" // no integration is configured for the channel
 	UserGone        Reason = "user_gone"           // the user left the directory before it was sent
 	NoRecipients    Reason = "no_recipients"       // a message whose audience turned out to be nobody
+	AppSuspended    Reason = "suspended"           // held: the application may not send for now
+	Discarded       Reason = "discarded"           // its template version was discarded
 )
 
 // Reasons lists every reason.
 var Reasons = []Reason{NoAddress, NoTemplate, TemplateFailed, TooLong, NotYetDue, TimeRanOut, CanceledByApp, ProviderRefused,
 	AddressRefused, ProviderBusy, ProviderDown, ProviderSilent, Misconfigured, Interrupted, NotDelivered, NoChannel, UserGone,
-	NoRecipients}
+	NoRecipients, AppSuspended, Discarded}
 
 // Delivery is one notification on one channel. There is exactly one for each (message, user, channel).
 type Delivery struct {

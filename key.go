@@ -9,14 +9,19 @@ type Key struct {
 	Kind        KeyKind   `json:"kind"`
 	Application string    `json:"application,omitempty"`
 	Dimension   string    `json:"dimension,omitempty"` // of a merchant key: "m:acme" or "s:acme-1"
-	Role        string    `json:"role,omitempty"`      // of an admin key: "admin", "operator"
+	Role        Role      `json:"role,omitempty"`      // of an admin key without an account: admin or operator
+	Account     string    `json:"account,omitempty"`   // of an admin key: whose it is; it has his role
+	MadeBy      string    `json:"made_by,omitempty"`   // the account that made it
 	Name        string    `json:"name,omitempty"`
 	Scopes      []string  `json:"scopes"`
-	Hash        string    `json:"-"` // hex SHA-256 of the secret
+	Types       []string  `json:"types,omitempty"`    // of an application key: the message types it may use; none: all
+	Channels    []Channel `json:"channels,omitempty"` // of an application key: the channels it may use; none: all
+	Hash        string    `json:"-"`                  // hex SHA-256 of the secret
 	Last4       string    `json:"last4"`
 	CreatedAt   time.Time `json:"created_at"`
 	ExpiresAt   time.Time `json:"expires_at,omitzero"`
 	RevokedAt   time.Time `json:"revoked_at,omitzero"`
+	LastUsed    time.Time `json:"last_used,omitzero"` // to the minute
 }
 
 // KeyKind is who holds a key.

@@ -70,7 +70,7 @@ type keyRequest struct {
 	Kind      tidings.KeyKind `json:"kind"`
 	Merchant  string          `json:"merchant"`
 	Store     string          `json:"store"`
-	Role      string          `json:"role"`
+	Role      tidings.Role    `json:"role"`
 	Name      string          `json:"name"`
 	Scopes    []string        `json:"scopes"`
 	ExpiresAt string          `json:"expires_at"`

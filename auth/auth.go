@@ -30,21 +30,22 @@ const (
 
 // The roles of admin principals.
 const (
-	RoleAdmin    = "admin"
-	RoleOperator = "operator"
+	RoleAdmin    = tidings.RoleAdmin
+	RoleOperator = tidings.RoleOperator
 )
 
 // Principal is who is asking, and what it may do.
 type Principal struct {
 	Kind        Kind
-	Application string    // of applications and users
-	Dimension   string    // of merchants: "m:acme" or "s:acme-1"
-	Role        string    // of admins
-	User        string    // of users
-	KeyID       string    // the key it came with; "" for users and the first admin
-	Scopes      []string  // of keys
-	Types       []string  // of users: the message types they may see; none means all
-	Expires     time.Time // when the credential ends; zero: never
+	Application string       // of applications and users; of people who belong to one
+	Account     string       // of people; of an application's key: who made it
+	Dimension   string       // of merchants: "m:acme" or "s:acme-1"
+	Role        tidings.Role // of people
+	User        string       // of users
+	KeyID       string       // the key it came with; "" for users and the first admin
+	Scopes      []string     // of keys
+	Types       []string     // of users: the message types they may see; none means all
+	Expires     time.Time    // when the credential ends; zero: never
 }
 
 // Has tells whether the principal's key was granted scope. Admins of role admin need none.

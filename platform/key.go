@@ -18,7 +18,7 @@ var scopes = map[tidings.KeyKind][]string{
 	tidings.AdminKey:    {},
 }
 
-var roles = []string{"admin", "operator"}
+var roles = []tidings.Role{tidings.RoleAdmin, tidings.RoleOperator}
 
 // CreateKey makes a key. shown is the whole key: it is not kept and cannot be shown again.
 func (p *Platform) CreateKey(ctx context.Context, want tidings.Key) (k tidings.Key, shown string, err error) {

@@ -12,7 +12,7 @@ type keyRow struct {
 	Kind        tidings.KeyKind
 	Application string
 	Dimension   string
-	Role        string
+	Role        tidings.Role
 	Name        string
 	Scopes      string
 	Hash        string

@@ -45,7 +45,7 @@ func keysPath(c *cobra.Command) string {
 }
 
 func keyRow(k tidings.Key) []string {
-	of := k.Application + k.Dimension + k.Role
+	of := k.Application + k.Dimension + string(k.Role)
 	return []string{k.ID, string(k.Kind), of, k.Name, strings.Join(k.Scopes, " "), "…" + k.Last4, shownTime(k.CreatedAt), shownTime(k.ExpiresAt), shownTime(k.RevokedAt)}
 }
 
