@@ -63,12 +63,15 @@ const (
 	NoRecipients    Reason = "no_recipients"       // a message whose audience turned out to be nobody
 	AppSuspended    Reason = "suspended"           // held: the application may not send for now
 	Discarded       Reason = "discarded"           // its template version was discarded
+	QuietTime       Reason = "quiet_hours"         // held until the type's quiet hours end, or it would be too late then
+	OverQuota       Reason = "over_quota"          // the application has no deliveries left for the day on the channel
+	OverBudget      Reason = "over_budget"         // the application has no SMS parts left for the month
 )
 
 // Reasons lists every reason.
 var Reasons = []Reason{NoAddress, NoTemplate, TemplateFailed, TooLong, NotYetDue, TimeRanOut, CanceledByApp, ProviderRefused,
 	AddressRefused, ProviderBusy, ProviderDown, ProviderSilent, Misconfigured, Interrupted, NotDelivered, NoChannel, UserGone,
-	NoRecipients, AppSuspended, Discarded}
+	NoRecipients, AppSuspended, Discarded, QuietTime, OverQuota, OverBudget}
 
 // Delivery is one notification on one channel. There is exactly one for each (message, user, channel).
 type Delivery struct {
@@ -81,47 +84,8 @@ type Delivery struct {
 	ExpiresAt time.Time
 	Locale    string // of the content chosen for it
 	Number    int64  // web: its place in the inbox, once it is sent
-}
-
-// Planning is what a routing decision looks at. Everything in it is data, so that the route stage and the preview call the
-// same function and come to the same answer.
-type Planning struct {
-	Now       time.Time
-	Channels  []Channel // of the type, narrowed by the message
-	SendAt    time.Time
-	ExpiresAt time.Time
-	Canceled  bool
-	Contents  map[Channel]PlannedContent
-	Addresses map[Channel]bool // the channels on which the user has an address; the web needs none
-}
-
-// PlannedContent is what the render stage left for a channel and the user's locale.
-type PlannedContent struct {
-	Locale string
-	Reason Reason // why there is no content, or none
-}
-
-// Plan decides which way a notification goes: one decision for each channel, each with its reason.
-func Plan(p Planning) []Delivery {
-	ds := make([]Delivery, 0, len(p.Channels))
-	for _, c := range p.Channels {
-		content := p.Contents[c]
-		d := Delivery{Channel: c, State: Queued, ExpiresAt: p.ExpiresAt, Locale: content.Locale}
-		switch {
-		case p.Canceled:
-			d.State, d.Reason = Canceled, CanceledByApp
-		case !p.ExpiresAt.IsZero() && !p.Now.Before(p.ExpiresAt):
-			d.State, d.Reason = Expired, TimeRanOut
-		case content.Reason != NoReason:
-			d.State, d.Reason = Failed, content.Reason
-		case c != Web && !p.Addresses[c]:
-			d.State, d.Reason = Suppressed, NoAddress
-		case p.Now.Before(p.SendAt):
-			d.State, d.Reason, d.DueAt = Held, NotYetDue, p.SendAt
-		}
-		ds = append(ds, d)
-	}
-	return ds
+	Parts     int    // sms: how many the content has
+	Decided   string // the rules that did not simply pass; see Decisions
 }
 
 // Back-off of a delivery whose provider was busy: doubled for each attempt, between a base and a cap, of which the caller

@@ -1,0 +1,222 @@
+package tidings
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Planning is what a routing decision looks at. Everything in it is data, so that the route stage and the preview call the
+// same function and come to the same answer.
+type Planning struct {
+	Now       time.Time
+	Channels  []Channel // of the type, narrowed by the message
+	SendAt    time.Time
+	ExpiresAt time.Time
+	Canceled  bool
+	Contents  map[Channel]PlannedContent
+	Addresses map[Channel]bool // the channels on which the user has an address; the web needs none
+	Quiet     *QuietHours      // of the type
+}
+
+// PlannedContent is what the render stage left for a channel and the user's locale.
+type PlannedContent struct {
+	Locale string
+	Reason Reason // why there is no content, or none
+	Parts  int    // sms
+}
+
+// Plan decides which way a notification goes: one decision for each channel, each with its reason. What is left of the day's
+// quota and the month's budget is known only to the commit, which decides on these two after it: see Allowance.
+func Plan(p Planning) []Delivery {
+	ds := make([]Delivery, 0, len(p.Channels))
+	for _, c := range p.Channels {
+		content := p.Contents[c]
+		d := Delivery{Channel: c, State: Queued, ExpiresAt: p.ExpiresAt, Locale: content.Locale, Parts: content.Parts}
+		switch {
+		case p.Canceled:
+			d.stop(RuleCanceled, Canceled, CanceledByApp, "")
+		case !p.ExpiresAt.IsZero() && !p.Now.Before(p.ExpiresAt):
+			d.stop(RuleExpiry, Expired, TimeRanOut, "it was to be sent before "+shownAt(p.ExpiresAt))
+		case content.Reason != NoReason:
+			d.stop(RuleTemplate, Failed, content.Reason, "")
+		case c != Web && !p.Addresses[c]:
+			d.stop(RuleAddress, Suppressed, NoAddress, "")
+		default:
+			p.time(&d)
+		}
+		ds = append(ds, d)
+	}
+	return ds
+}
+
+// time holds a delivery whose time has not come.
+func (p Planning) time(d *Delivery) {
+	at := p.Now
+	if p.Now.Before(p.SendAt) {
+		at = p.SendAt
+		d.hold(RuleSendAt, NotYetDue, at)
+	}
+	if p.Quiet == nil {
+		return
+	}
+	end, ok := p.Quiet.Until(d.Channel, at)
+	switch {
+	case !ok:
+	case !p.ExpiresAt.IsZero() && !end.Before(p.ExpiresAt):
+		d.stop(RuleQuiet, Suppressed, QuietTime, "its time runs out before they end")
+	default:
+		d.hold(RuleQuiet, QuietTime, end)
+	}
+}
+
+// Rule is a question that the route stage asks of every delivery.
+type Rule string
+
+// The rules, in the order in which they are asked. The first that stops a delivery ends the asking.
+const (
+	RuleCanceled Rule = "canceled"    // did the application take it back?
+	RuleExpiry   Rule = "expires_at"  // is there time left?
+	RuleTemplate Rule = "template"    // is there content?
+	RuleAddress  Rule = "address"     // has the user an address on the channel?
+	RuleSendAt   Rule = "send_at"     // has its time come?
+	RuleQuiet    Rule = "quiet_hours" // may the type be sent at that hour?
+	RuleQuota    Rule = "daily_quota" // has the application deliveries left today?
+	RuleBudget   Rule = "sms_budget"  // has the application SMS parts left this month?
+)
+
+// Rules lists every rule in its order.
+var Rules = []Rule{RuleCanceled, RuleExpiry, RuleTemplate, RuleAddress, RuleSendAt, RuleQuiet, RuleQuota, RuleBudget}
+
+// Decision is what one rule said of a delivery.
+type Decision struct {
+	Rule    Rule    `json:"rule"`
+	Outcome Verdict `json:"outcome"`
+	Reason  Reason  `json:"reason,omitempty"`
+	Detail  string  `json:"detail,omitempty"`
+}
+
+// Verdict is the outcome of a rule.
+type Verdict string
+
+// The verdicts.
+const (
+	Passes Verdict = "passed"
+	Holds  Verdict = "held"    // not before a time, which is the detail
+	Stops  Verdict = "stopped" // it is not sent
+	Unsaid Verdict = "skipped" // an earlier rule stopped it, so that this one was not asked
+)
+
+func (d *Delivery) stop(r Rule, s State, why Reason, detail string) {
+	d.State, d.Reason, d.DueAt = s, why, time.Time{}
+	d.decide(r, Stops, why, detail)
+}
+
+func (d *Delivery) hold(r Rule, why Reason, until time.Time) {
+	d.State, d.Reason, d.DueAt = Held, why, until
+	d.decide(r, Holds, why, shownAt(until))
+}
+
+// shownAt writes a time in a decision.
+func shownAt(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// decide notes what a rule said that is more than that it passed. Most deliveries pass every rule, and keep nothing.
+func (d *Delivery) decide(r Rule, v Verdict, why Reason, detail string) {
+	if d.Decided != "" {
+		d.Decided += "\n"
+	}
+	d.Decided += string(r) + " " + string(v) + " " + string(why) + " " + detail
+}
+
+// Decisions tells, rule by rule, what was decided on a delivery of the channel. decided is its Delivery.Decided.
+func Decisions(c Channel, decided string) []Decision {
+	said := map[Rule]Decision{}
+	for line := range strings.SplitSeq(decided, "\n") {
+		if words := strings.SplitN(line, " ", 4); len(words) == 4 {
+			said[Rule(words[0])] = Decision{Rule(words[0]), Verdict(words[1]), Reason(words[2]), words[3]}
+		}
+	}
+	ds := make([]Decision, 0, len(Rules))
+	stopped := false
+	for _, r := range Rules {
+		if r == RuleAddress && c == Web || r == RuleBudget && c != SMS {
+			continue
+		}
+		d, ok := said[r]
+		switch {
+		case stopped:
+			d = Decision{Rule: r, Outcome: Unsaid}
+		case !ok:
+			d = Decision{Rule: r, Outcome: Passes}
+		}
+		stopped = stopped || d.Outcome == Stops
+		ds = append(ds, d)
+	}
+	return ds
+}
+
+// Allowance is what is left of an application's quota while deliveries are decided on.
+type Allowance struct {
+	Quota Quota
+	Used  map[Channel]int // deliveries of the day
+	Parts int             // SMS parts of the month, reserved and spent
+}
+
+// Limited tells whether the quota has a say in what is sent on a channel.
+func (q Quota) Limited(c Channel) bool { return q.Daily[c] > 0 || c == SMS && q.SMSBudget > 0 }
+
+// Admit takes what a delivery needs from the allowance, or stops it. What will not be sent needs nothing.
+func (a *Allowance) Admit(d *Delivery) {
+	if !d.Pending() || !a.Quota.Limited(d.Channel) {
+		return
+	}
+	limit, budget := a.Quota.Daily[d.Channel], a.Quota.SMSBudget
+	switch {
+	case limit > 0 && a.Used[d.Channel] >= limit:
+		d.stop(RuleQuota, Suppressed, OverQuota, "all "+strconv.Itoa(limit)+" deliveries of the day are used")
+		return
+	case d.Channel == SMS && budget > 0 && a.Parts+d.Parts > budget:
+		d.stop(RuleBudget, Suppressed, OverBudget, strconv.Itoa(max(0, budget-a.Parts))+" of "+strconv.Itoa(budget)+" parts are left this month, and it needs "+strconv.Itoa(d.Parts))
+		return
+	}
+	if a.Used == nil {
+		a.Used = map[Channel]int{}
+	}
+	a.Used[d.Channel]++
+	if d.Channel == SMS {
+		a.Parts += d.Parts
+	}
+}
+
+// Pending tells whether a planned delivery goes out, now or later.
+func (d Delivery) Pending() bool { return d.State == Queued || d.State == Held || d.Number > 0 }
+
+// Exhausted tells whether the quota leaves nothing at all for any of the channels, and which rule says so of the last.
+func (a Allowance) Exhausted(cs []Channel) (why Reason, ok bool) {
+	for _, c := range cs {
+		switch limit := a.Quota.Daily[c]; {
+		case limit > 0 && a.Used[c] >= limit:
+			why = OverQuota
+		case c == SMS && a.Quota.SMSBudget > 0 && a.Parts >= a.Quota.SMSBudget:
+			why = OverBudget
+		default:
+			return NoReason, false
+		}
+	}
+	return why, len(cs) > 0
+}
+
+// InTrial tells whether a user gets a version that is published to a percentage of the stores: all users of a store get the
+// same one. One who was not reached through a store counts by himself.
+func InTrial(user string, via []string, percent int) bool {
+	name := user
+	if i := slices.IndexFunc(via, func(v string) bool { return strings.HasPrefix(v, ViaStore) }); i >= 0 {
+		name = via[i]
+	}
+	sum := uint32(2166136261) // FNV-1a: the same in every process and for ever
+	for i := 0; i < len(name); i++ {
+		sum = (sum ^ uint32(name[i])) * 16777619
+	}
+	return int(sum%100) < percent
+}
