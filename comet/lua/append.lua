@@ -11,6 +11,10 @@
 -- Returns 1, or 0 when the head is missing or of an older generation and ARGV[2] is "": nothing was done then.
 -- A number that is there already, or is lower than the last one in the stream, is not added (a reader finds the hole and
 -- asks SQL), and rings nonetheless: the bell of the first try may have been lost.
+-- The list stands in SQL, and after a restart nothing of it is believed here (see watch): so it goes to replicas and not into
+-- the append-only file, which would double what an append costs.
+redis.set_repl(redis.REPL_REPLICA)
+
 local head = redis.call('HMGET', KEYS[2], 'n', 'g', 'b', 'x')
 local number, bytes, now = head[1], tonumber(head[3] or '0'), tonumber(ARGV[8])
 -- x is when both keys were last given their time to live: that is renewed once it has lost a twentieth, not at each append.
