@@ -144,3 +144,204 @@ func TestVersionsCreatedAtOnceAreNumberedApart(t *testing.T) {
 		}
 	})
 }
+
+// as is a context in which account acts.
+func as(account string) context.Context {
+	return tidings.WithActor(context.Background(), tidings.Actor{Account: account, Via: "api"})
+}
+
+func TestATemplateGoesOnlyAlongTheMoves(t *testing.T) {
+	sqltest.Each(t, func(t *testing.T, db *sql.DB) {
+		openShop(t, db)
+		made, err := db.CreateTemplate(as("li"), tidings.Template{Application: "orders", Type: "note", Channel: tidings.SMS, Locale: "en", Body: "B", Signature: "【A】", ProviderCode: "P1"})
+		must(t, err)
+		ref := made.Ref()
+		if made.Author != "li" || made.Signature != "【A】" || made.ProviderCode != "P1" {
+			t.Errorf("%+v", made)
+		}
+		_, err = db.Publish(as("li"), ref, 100, false)
+		wantCode(t, err, tidings.Conflict)
+		_, err = db.ReviewTemplate(as("wang"), ref, tidings.TemplateApproved, "")
+		wantCode(t, err, tidings.Conflict)
+		_, err = db.SubmitTemplate(as("li"), ref)
+		must(t, err)
+		_, err = db.SubmitTemplate(as("li"), ref)
+		wantCode(t, err, tidings.Conflict)
+		_, err = db.ReviewTemplate(as("li"), ref, tidings.TemplateApproved, "mine is good")
+		wantCode(t, err, tidings.Forbidden)
+		if waiting, err := db.SubmittedTemplates(as("wang"), ""); err != nil || len(waiting) != 1 {
+			t.Errorf("%v %v", waiting, err)
+		}
+		reviewed, err := db.ReviewTemplate(as("wang"), ref, tidings.TemplateApproved, "fine")
+		must(t, err)
+		if reviewed.State != tidings.TemplateApproved || reviewed.Reviewer != "wang" || reviewed.Comment != "fine" {
+			t.Errorf("%+v", reviewed)
+		}
+		_, err = db.ReviewTemplate(as("zhao"), ref, tidings.TemplateRejected, "late")
+		wantCode(t, err, tidings.Conflict)
+		_, err = db.Publish(as("li"), ref, 50, false)
+		wantCode(t, err, tidings.Conflict) // half of the stores would have none
+		published, err := db.Publish(as("li"), ref, 100, false)
+		must(t, err)
+		if published.State != tidings.TemplatePublished || published.Percent != 100 {
+			t.Errorf("%+v", published)
+		}
+		ref.Version = 9
+		_, err = db.SubmitTemplate(as("li"), ref)
+		wantCode(t, err, tidings.NotFound)
+	})
+}
+
+func TestOfTwoReviewersAtOnceOneWins(t *testing.T) {
+	sqltest.Each(t, func(t *testing.T, db *sql.DB) {
+		openShop(t, db)
+		made, err := db.CreateTemplate(as("li"), tidings.Template{Application: "orders", Type: "note", Channel: tidings.Web, Locale: "en", Body: "B"})
+		must(t, err)
+		_, err = db.SubmitTemplate(as("li"), made.Ref())
+		must(t, err)
+		results := make(chan error, 8)
+		for i := range 8 {
+			state := []tidings.TemplateState{tidings.TemplateApproved, tidings.TemplateRejected}[i%2]
+			go func() {
+				_, err := db.ReviewTemplate(as("reviewer"), made.Ref(), state, "")
+				results <- err
+			}()
+		}
+		won := 0
+		for range 8 {
+			if err := <-results; err == nil {
+				won++
+			} else {
+				wantCode(t, err, tidings.Conflict)
+			}
+		}
+		if won != 1 {
+			t.Errorf("%d won", won)
+		}
+	})
+}
+
+func TestAPartOfTheStoresAndTheWayBack(t *testing.T) {
+	sqltest.Each(t, func(t *testing.T, db *sql.DB) {
+		openShop(t, db)
+		ctx, ref := as("root"), tidings.TemplateRef{Application: "orders", Type: "note", Channel: tidings.Web, Locale: "en"}
+		for range 3 {
+			_, err := db.CreateTemplate(ctx, tidings.Template{Application: "orders", Type: "note", Channel: tidings.Web, Locale: "en", Body: "B"})
+			must(t, err)
+		}
+		inForce := func(want map[int]int) {
+			t.Helper()
+			published, err := db.PublishedTemplates(ctx, "orders", "note")
+			must(t, err)
+			got := map[int]int{}
+			for _, p := range published {
+				got[p.Version] = p.Percent
+			}
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("in force %v, want %v", got, want)
+			}
+		}
+		publish := func(version, percent int) {
+			t.Helper()
+			ref.Version = version
+			_, err := db.Publish(ctx, ref, percent, true)
+			must(t, err)
+		}
+		publish(1, 100)
+		publish(2, 10)
+		inForce(map[int]int{1: 100, 2: 10})
+		publish(2, 50)
+		inForce(map[int]int{1: 100, 2: 50})
+		publish(3, 20)
+		inForce(map[int]int{1: 100, 3: 20})
+		_, err := db.Rollback(ctx, ref)
+		must(t, err)
+		inForce(map[int]int{1: 100})
+		publish(3, 100)
+		inForce(map[int]int{3: 100})
+		for _, want := range []int{2, 1} {
+			back, err := db.Rollback(ctx, ref)
+			must(t, err)
+			inForce(map[int]int{want: 100})
+			if back.Version != want {
+				t.Errorf("back to %d", back.Version)
+			}
+		}
+		_, err = db.Rollback(ctx, ref)
+		wantCode(t, err, tidings.Conflict)
+	})
+}
+
+func TestADiscardedVersionIsNotSent(t *testing.T) {
+	sqltest.Each(t, func(t *testing.T, db *sql.DB) {
+		openShop(t, db)
+		ctx := as("op")
+		made, err := db.CreateTemplate(ctx, tidings.Template{Application: "orders", Type: "note", Channel: tidings.SMS, Locale: "en", Body: "B"})
+		must(t, err)
+		if n, err := db.Discard(ctx, made.Ref()); err != nil || n != 0 {
+			t.Errorf("%d %v", n, err)
+		}
+		other := made.Ref()
+		other.Application = "payments"
+		_, err = db.Discard(ctx, other)
+		wantCode(t, err, tidings.NotFound)
+	})
+}
+
+func TestAnApplicationIsAppliedForAndDecidedOnByAnother(t *testing.T) {
+	sqltest.Each(t, func(t *testing.T, db *sql.DB) {
+		must(t, db.CreateAccount(as("root"), tidings.Account{ID: "dev", Name: "Dev", Role: tidings.RoleDeveloper, State: tidings.AccountActive}))
+		a := tidings.Application{ID: "coupons", Name: "Coupons", State: tidings.ApplicationApplied, AppliedBy: "dev", Purpose: "coupons", Channels: []tidings.Channel{tidings.Web}, Volume: 100}
+		must(t, db.CreateApplication(as("dev"), a))
+		wantCode(t, db.CreateApplication(as("dev"), a), tidings.Conflict)
+		wantCode(t, db.SetApplicationState(as("root"), "coupons", tidings.ApplicationActive), tidings.Conflict)
+		wantCode(t, db.DecideApplication(as("dev"), "coupons", tidings.ApplicationActive, ""), tidings.Forbidden)
+		must(t, db.DecideApplication(as("wang"), "coupons", tidings.ApplicationRejected, "say what for"))
+		wantCode(t, db.DecideApplication(as("zhao"), "coupons", tidings.ApplicationActive, ""), tidings.Conflict)
+		other := a
+		other.AppliedBy = "eve"
+		wantCode(t, db.CreateApplication(as("eve"), other), tidings.Conflict)
+		must(t, db.CreateApplication(as("dev"), a))
+		must(t, db.DecideApplication(as("wang"), "coupons", tidings.ApplicationActive, "ok"))
+		got, err := db.Application(as("dev"), "coupons")
+		must(t, err)
+		if a.State, a.Comment, a.DecidedBy = tidings.ApplicationActive, "ok", "wang"; got.State != a.State || got.DecidedBy != "wang" || got.Comment != "ok" || len(got.Channels) != 1 {
+			t.Errorf("%+v", got)
+		}
+		if dev, err := db.Account(as("dev"), "dev"); err != nil || dev.Application != "coupons" {
+			t.Errorf("%+v %v", dev, err)
+		}
+	})
+}
+
+func TestAnApplicationHasTwoKeysAtMost(t *testing.T) {
+	sqltest.Each(t, func(t *testing.T, db *sql.DB) {
+		openShop(t, db)
+		results := make(chan error, 5)
+		for i := range 5 {
+			go func() {
+				results <- db.CreateKey(as("li"), tidings.Key{ID: "k" + string(rune('0'+i)), Kind: tidings.ApplicationKey, Application: "orders", Scopes: []string{}})
+			}()
+		}
+		made := 0
+		for range 5 {
+			if err := <-results; err == nil {
+				made++
+			} else {
+				wantCode(t, err, tidings.Conflict)
+			}
+		}
+		keys, err := db.Keys(as("li"), "orders")
+		if err != nil || made != 2 || len(keys) != 2 {
+			t.Fatalf("%d made, %v, %v", made, keys, err)
+		}
+		must(t, db.RevokeKey(as("li"), "orders", keys[0].ID))
+		must(t, db.CreateKey(as("li"), tidings.Key{ID: "next", Kind: tidings.ApplicationKey, Application: "orders", Types: []string{"note"}, Channels: []tidings.Channel{tidings.Web}, MadeBy: "li"}))
+		at := time.Now().UTC().Truncate(time.Minute)
+		must(t, db.KeysUsed(as("li"), map[string]time.Time{"next": at, "unknown": at}))
+		k, err := db.Key(as("li"), "next")
+		if err != nil || !k.LastUsed.Equal(at) || k.MadeBy != "li" || len(k.Types) != 1 || len(k.Channels) != 1 {
+			t.Errorf("%+v %v", k, err)
+		}
+	})
+}

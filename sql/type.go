@@ -13,7 +13,10 @@ func (db *DB) PutType(ctx context.Context, t tidings.MessageType) error {
 	if err != nil {
 		return err
 	}
-	_, err = db.Exec(ctx, "put-type", t.Application, t.Name, string(spec))
+	err = db.changed(ctx, "type.put", "type "+t.Application+"/"+t.Name, t, func(x *tx) error {
+		_, err := x.Exec(ctx, "put-type", t.Application, t.Name, string(spec))
+		return err
+	})
 	if missingReference(err) {
 		return tidings.Errorf(tidings.NotFound, "there is no application %s", t.Application)
 	}

@@ -178,6 +178,39 @@ CREATE UNIQUE INDEX templates_published ON templates (application, type, channel
 CREATE UNIQUE INDEX templates_partial ON templates (application, type, channel, locale) WHERE state = 'published' AND percent < 100;
 CREATE INDEX templates_submitted ON templates (changed_at) WHERE state = 'submitted';
 
+-- How much an application may send: tidings.Quota as JSON. One without limits has no row.
+CREATE TABLE quotas (
+    application {id} PRIMARY KEY REFERENCES applications (id),
+    spec        text NOT NULL,
+    changed_at  bigint NOT NULL
+);
+
+-- What was counted against quotas: the deliveries of a channel on a day, the SMS parts of a month.
+CREATE TABLE usage (
+    application {id} NOT NULL,
+    period      text NOT NULL,              -- '2026-11-23' or '2026-11'
+    channel     text NOT NULL,
+    deliveries  bigint NOT NULL DEFAULT 0,
+    reserved    bigint NOT NULL DEFAULT 0,
+    spent       bigint NOT NULL DEFAULT 0,
+    refunded    bigint NOT NULL DEFAULT 0,
+    warned      bigint NOT NULL DEFAULT 0,  -- that most of it is gone
+    PRIMARY KEY (application, period, channel)
+) {room};
+
+-- The SMS parts of a delivery of an application with a budget: reserved when it is planned, spent or refunded when it is
+-- known what became of it.
+CREATE TABLE reservations (
+    message_id  bigint NOT NULL,
+    user_id     {id} NOT NULL,
+    application {id} NOT NULL,
+    period      text NOT NULL,
+    parts       bigint NOT NULL,
+    state       text NOT NULL DEFAULT 'reserved',
+    PRIMARY KEY (message_id, user_id)
+);
+CREATE INDEX reservations_open ON reservations (message_id, user_id) WHERE state = 'reserved';
+
 -- The road.
 
 CREATE TABLE batches (
@@ -266,7 +299,8 @@ CREATE TABLE deliveries (
     lane        text NOT NULL,
     state       text NOT NULL,
     reason      text NOT NULL DEFAULT '',
-    locale      text NOT NULL,              -- of its content
+    decided     text NOT NULL DEFAULT '',   -- what rules said that is more than that it passed, see tidings.Decisions
+    locale      text NOT NULL,              -- of its content, see tidings.TrialLocale
     due_at      bigint,                     -- when the relay looks at it again
     number      bigint NOT NULL DEFAULT 0,  -- web: its place in the inbox
     attempts    bigint NOT NULL DEFAULT 0,
@@ -356,7 +390,7 @@ SELECT n.* FROM notifications n
 WHERE (instr(n.via, ',u,') > 0 OR EXISTS (
         SELECT 1 FROM memberships ms WHERE ms.user_id = n.user_id AND instr(n.via, ',' || ms.dimension || ',') > 0))
     AND EXISTS (SELECT 1 FROM deliveries d
-        WHERE d.message_id = n.message_id AND d.user_id = n.user_id AND d.reason NOT IN ('send_at', 'canceled'));
+        WHERE d.message_id = n.message_id AND d.user_id = n.user_id AND d.reason NOT IN ('send_at', 'canceled', 'suspended', 'discarded'));
 
 -- The balance: each row is one that the record lacks or has too many. What is expected stands in another row than what is
 -- counted, so that no single row can vanish unseen. Sides are added up instead of joined: it takes one pass over each.
@@ -408,6 +442,11 @@ SELECT 'inbox', 'message ' || message_id, sum(expected), sum(found) FROM (
     SELECT message_id, count(*) AS expected, 0 AS found FROM deliveries WHERE number > 0 GROUP BY message_id
     UNION ALL SELECT message_id, 0, count(*) FROM inbox GROUP BY message_id) sides
 GROUP BY message_id HAVING sum(expected) <> sum(found)
+UNION ALL
+SELECT 'budget', 'application ' || application || ' ' || period, sum(expected), sum(found) FROM (
+    SELECT application, period, reserved + spent + refunded AS expected, 0 AS found FROM usage
+    UNION ALL SELECT application, period, 0, sum(parts) FROM reservations GROUP BY application, period) sides
+GROUP BY application, period HAVING sum(expected) <> sum(found)
 UNION ALL
 SELECT 'attempts', 'message ' || message_id || ' ' || user_id || ' ' || channel, sum(expected), sum(found) FROM (
     SELECT message_id, user_id, channel, attempts AS expected, 0 AS found FROM deliveries WHERE attempts > 0

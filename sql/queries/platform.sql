@@ -1,33 +1,62 @@
 -- Applications, keys, message types and templates.
 
 -- name: create-application
-INSERT INTO applications (id, name, owner, state, origins, created_at, changed_at)
-VALUES ($1, $2, $3, $4, $5, now_us(), now_us())
+INSERT INTO applications (id, name, owner, state, origins, purpose, channels, volume, comment, applied_by, decided_by, created_at, changed_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, now_us(), now_us())
+
+-- name: apply-again
+-- One who was rejected may apply again, with other words.
+UPDATE applications SET name = $2, owner = $3, state = 'applied', origins = $4, purpose = $5, channels = $6, volume = $7, decided_by = '', changed_at = now_us()
+WHERE id = $1 AND state = 'rejected' AND applied_by = $8
 
 -- name: application
-SELECT id, name, owner, state, origins FROM applications WHERE id = $1
+SELECT id, name, owner, state, origins, purpose, channels, volume, comment, applied_by, decided_by FROM applications WHERE id = $1
+
+-- name: lock-application
+SELECT id, name, owner, state, origins, purpose, channels, volume, comment, applied_by, decided_by FROM applications WHERE id = $1 {lock}
 
 -- name: applications
-SELECT id, name, owner, state, origins FROM applications ORDER BY id
+SELECT id, name, owner, state, origins, purpose, channels, volume, comment, applied_by, decided_by FROM applications ORDER BY id
+
+-- name: decide-application
+-- Nobody decides on his own application.
+UPDATE applications SET state = $2, comment = $3, decided_by = $4, changed_at = now_us()
+WHERE id = $1 AND state = 'applied' AND applied_by <> $4
 
 -- name: set-application-state
-UPDATE applications SET state = $2, changed_at = now_us() WHERE id = $1
+UPDATE applications SET state = $2, changed_at = now_us() WHERE id = $1 AND state IN ('active', 'suspended')
+
+-- name: suspended-applications
+SELECT id FROM applications WHERE state = 'suspended'
+
+-- name: release-suspended
+UPDATE deliveries SET due_at = now_us() WHERE due_at IS NOT NULL AND state = 'held' AND reason = 'suspended' AND application = $1
 
 -- name: create-key
-INSERT INTO keys (id, kind, application, dimension, role, name, scopes, hash, last4, expires_at, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, now_us())
+INSERT INTO keys (id, kind, application, dimension, role, account, made_by, name, scopes, types, channels, hash, last4, expires_at, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, now_us())
+
+-- name: active-keys
+SELECT count(*) FROM keys WHERE application = $1 AND kind = 'application' AND revoked_at = 0 AND (expires_at = 0 OR expires_at > now_us())
 
 -- name: key
-SELECT id, kind, application, dimension, role, name, scopes, hash, last4, created_at, expires_at, revoked_at
+SELECT id, kind, application, dimension, role, account, made_by, name, scopes, types, channels, hash, last4, created_at, expires_at, revoked_at, last_used
 FROM keys WHERE id = $1
 
 -- name: keys
-SELECT id, kind, application, dimension, role, name, scopes, hash, last4, created_at, expires_at, revoked_at
+SELECT id, kind, application, dimension, role, account, made_by, name, scopes, types, channels, hash, last4, created_at, expires_at, revoked_at, last_used
 FROM keys WHERE $1 = '' OR application = $1 ORDER BY created_at, id
+
+-- name: account-keys
+SELECT id, kind, application, dimension, role, account, made_by, name, scopes, types, channels, hash, last4, created_at, expires_at, revoked_at, last_used
+FROM keys WHERE account = $1 ORDER BY created_at, id
 
 -- name: revoke-key
 UPDATE keys SET revoked_at = CASE WHEN revoked_at = 0 THEN now_us() ELSE revoked_at END
 WHERE id = $2 AND ($1 = '' OR application = $1)
+
+-- name: keys-used
+UPDATE keys SET last_used = rows.at FROM rows(id text, at bigint) WHERE keys.id = rows.id AND keys.last_used < rows.at
 
 -- name: put-type
 INSERT INTO types (application, name, spec, changed_at) VALUES ($1, $2, $3, now_us())
@@ -44,24 +73,65 @@ SELECT spec FROM types WHERE application = $1 ORDER BY name
 SELECT name FROM types WHERE application = $1 AND name = $2 {lock}
 
 -- name: create-template
-INSERT INTO templates (application, type, channel, locale, version, state, title, body, url, created_at, changed_at)
-SELECT $1, $2, $3, $4, coalesce(max(version), 0) + 1, 'draft', $5, $6, $7, now_us(), now_us()
+INSERT INTO templates (application, type, channel, locale, version, state, title, body, url, provider_code, signature, percent, author, reviewer, comment, created_at, changed_at)
+SELECT $1, $2, $3, $4, coalesce(max(version), 0) + 1, 'draft', $5, $6, $7, $8, $9, 100, $10, '', '', now_us(), now_us()
 FROM templates WHERE application = $1 AND type = $2 AND channel = $3 AND locale = $4
-RETURNING application, type, channel, locale, version, state, title, body, url, created_at
+RETURNING application, type, channel, locale, version, state, title, body, url, provider_code, signature, percent, author, reviewer, comment, created_at
+
+-- name: template
+SELECT application, type, channel, locale, version, state, title, body, url, provider_code, signature, percent, author, reviewer, comment, created_at FROM templates
+WHERE application = $1 AND type = $2 AND channel = $3 AND locale = $4 AND version = $5
+
+-- name: submit-template
+UPDATE templates SET state = 'submitted', changed_at = now_us()
+WHERE application = $1 AND type = $2 AND channel = $3 AND locale = $4 AND version = $5 AND state = 'draft'
+RETURNING application, type, channel, locale, version, state, title, body, url, provider_code, signature, percent, author, reviewer, comment, created_at
+
+-- name: review-template
+-- Two pairs of eyes: the author's are none of the reviewer's.
+UPDATE templates SET state = $6, reviewer = $7, comment = $8, changed_at = now_us()
+WHERE application = $1 AND type = $2 AND channel = $3 AND locale = $4 AND version = $5 AND state = 'submitted' AND author <> $7
+RETURNING application, type, channel, locale, version, state, title, body, url, provider_code, signature, percent, author, reviewer, comment, created_at
+
+-- name: submitted-templates
+SELECT application, type, channel, locale, version, state, title, body, url, provider_code, signature, percent, author, reviewer, comment, created_at FROM templates WHERE state = 'submitted' AND ($1 = '' OR application = $1) ORDER BY changed_at
+
+-- name: published-versions
+SELECT application, type, channel, locale, version, state, title, body, url, provider_code, signature, percent, author, reviewer, comment, created_at FROM templates
+WHERE application = $1 AND type = $2 AND channel = $3 AND locale = $4 AND state = 'published' ORDER BY percent
+
+-- name: version-before
+SELECT version FROM templates
+WHERE application = $1 AND type = $2 AND channel = $3 AND locale = $4 AND version < $5 AND state = 'retired' ORDER BY version DESC LIMIT 1
 
 -- name: retire-template
-UPDATE templates SET state = 'retired', changed_at = now_us()
-WHERE application = $1 AND type = $2 AND channel = $3 AND locale = $4 AND version <> $5 AND state = 'published'
+UPDATE templates SET state = 'retired', percent = 100, changed_at = now_us()
+WHERE application = $1 AND type = $2 AND channel = $3 AND locale = $4 AND version <> $5 AND state = 'published' AND percent <= $6
 
 -- name: publish-template
-UPDATE templates SET state = 'published', changed_at = now_us()
+UPDATE templates SET state = 'published', percent = $6, changed_at = now_us()
 WHERE application = $1 AND type = $2 AND channel = $3 AND locale = $4 AND version = $5
-RETURNING application, type, channel, locale, version, state, title, body, url, created_at
+RETURNING application, type, channel, locale, version, state, title, body, url, provider_code, signature, percent, author, reviewer, comment, created_at
 
 -- name: templates
-SELECT application, type, channel, locale, version, state, title, body, url, created_at FROM templates
+SELECT application, type, channel, locale, version, state, title, body, url, provider_code, signature, percent, author, reviewer, comment, created_at FROM templates
 WHERE application = $1 AND type = $2 ORDER BY channel, locale, version
 
 -- name: published-templates
-SELECT application, type, channel, locale, version, state, title, body, url, created_at FROM templates
-WHERE application = $1 AND type = $2 AND state = 'published' ORDER BY channel, locale
+-- The one for a part of the stores before the one for all.
+SELECT application, type, channel, locale, version, state, title, body, url, provider_code, signature, percent, author, reviewer, comment, created_at FROM templates
+WHERE application = $1 AND type = $2 AND state = 'published' ORDER BY channel, locale, percent
+
+-- name: discard-deliveries
+-- What waits is found through its due time or through the open segments that it is in.
+UPDATE deliveries SET state = 'canceled', reason = 'discarded', due_at = NULL, changed_at = now_us()
+WHERE channel = $3 AND state IN ('held', 'queued') AND application = $1
+    AND message_id IN (SELECT w.message_id FROM deliveries w WHERE w.due_at IS NOT NULL AND w.application = $1 UNION SELECT id FROM open_messages)
+    AND EXISTS (SELECT 1 FROM contents c JOIN messages m ON m.id = c.message_id
+        WHERE c.message_id = deliveries.message_id AND c.channel = $3 AND c.locale = deliveries.locale AND c.version = $5
+            AND m.type = $2 AND deliveries.locale = $4)
+
+-- name: recent-data
+-- The data of the last messages of a type, looked for among the last few thousand of the application.
+SELECT m.id, m.data FROM (SELECT id, type, data FROM messages WHERE application = $1 ORDER BY id DESC LIMIT 5000) m
+WHERE m.type = $2 ORDER BY m.id DESC LIMIT $3
