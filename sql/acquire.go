@@ -124,7 +124,7 @@ func (db *DB) ResolvePage(ctx context.Context, m tidings.Audienced, limit int) (
 		roles := roleList(m.Audience)
 		before := micros(m.AcceptedAt)
 		if m.Audience.Everyone {
-			err = t.Select(ctx, &rows, "resolve-everyone", m.After, before, limit, roles)
+			err = t.Select(ctx, &rows, "resolve-everyone", wanted(m.Audience), m.After, before, limit, roles, len(m.Audience.Attributes))
 		} else {
 			err = t.Select(ctx, &rows, "resolve-page", targets(m.Audience, true), m.After, before, limit)
 		}
@@ -146,15 +146,15 @@ func (db *DB) ResolvePage(ctx context.Context, m tidings.Audienced, limit int) (
 }
 
 func (t *tx) countPage(ctx context.Context, m tidings.Audienced, last, roles string) (n int, err error) {
-	before := micros(m.AcceptedAt)
+	before, attributes := micros(m.AcceptedAt), len(m.Audience.Attributes)
 	if m.Audience.Everyone {
-		err = t.Get(ctx, &n, "count-everyone", m.After, last, before, roles)
+		err = t.Get(ctx, &n, "count-everyone", wanted(m.Audience), m.After, last, before, roles, attributes)
 		return n, err
 	}
-	if err := t.Get(ctx, &n, "count-page", targets(m.Audience, false), m.After, last, before, roles); err != nil {
+	if err := t.Get(ctx, &n, "count-page", targets(m.Audience, false), m.After, last, before, roles, attributes); err != nil {
 		return 0, err
 	}
-	if len(m.Audience.Users) > 0 && roles == "" {
+	if len(m.Audience.Users) > 0 && !m.Audience.Narrowed() {
 		var named int
 		if err := t.Get(ctx, &named, "count-named", columns(unique(m.Audience.Users)), m.After, last, before); err != nil {
 			return 0, err
@@ -175,12 +175,21 @@ func (t *tx) reach(ctx context.Context, a tidings.Audience, users []string, foun
 	if err := t.Select(ctx, &memberships, "memberships-of", columns(users)); err != nil {
 		return err
 	}
+	merchants := map[string]string{} // of the dimensions through which the audience reaches somebody
+	for _, ms := range memberships {
+		if a.Reaches(ms.Dimension, ms.Merchant, ms.Role) {
+			merchants[ms.Dimension] = ms.Merchant
+		}
+	}
+	if err := t.narrow(ctx, a, merchants); err != nil {
+		return err
+	}
 	via := map[string][]string{}
 	for _, u := range a.Users {
 		via[u] = append(via[u], tidings.ViaUser)
 	}
 	for _, ms := range memberships {
-		if a.Reaches(ms.Dimension, ms.Merchant, ms.Role) {
+		if _, ok := merchants[ms.Dimension]; ok && a.Reaches(ms.Dimension, ms.Merchant, ms.Role) {
 			via[ms.User] = append(via[ms.User], ms.Dimension)
 		}
 	}
@@ -194,6 +203,32 @@ func (t *tx) reach(ctx context.Context, a tidings.Audience, users []string, foun
 	return nil
 }
 
+// narrow removes the dimensions that lack an attribute which the audience asks for.
+func (t *tx) narrow(ctx context.Context, a tidings.Audience, merchants map[string]string) error {
+	if len(a.Attributes) == 0 || len(merchants) == 0 {
+		return nil
+	}
+	dimensions := slices.Sorted(maps.Keys(merchants))
+	var rows []struct{ Dimension, Own, Merchant string }
+	err := t.Select(ctx, &rows, "attributes-of", columns(dimensions, strs(dimensions, func(d string) string { return merchants[d] })))
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		var own, merchant map[string]string
+		if err := json.Unmarshal([]byte(r.Own), &own); err != nil {
+			return err
+		}
+		if err := json.Unmarshal([]byte(r.Merchant), &merchant); err != nil {
+			return err
+		}
+		if !a.Has(own, merchant) {
+			delete(merchants, r.Dimension)
+		}
+	}
+	return nil
+}
+
 func roleList(a tidings.Audience) string {
 	if len(a.Roles) == 0 {
 		return ""
@@ -203,10 +238,10 @@ func roleList(a tidings.Audience) string {
 
 // targets are the rows that resolve-page and count-page match memberships with.
 func targets(a tidings.Audience, roles bool) bulk {
-	var kinds, names []string
+	var kinds, names, values []string
 	add := func(kind string, ids []string, prefix string) {
 		for _, id := range unique(ids) {
-			kinds, names = append(kinds, kind), append(names, prefix+id)
+			kinds, names, values = append(kinds, kind), append(names, prefix+id), append(values, a.Attributes[id])
 		}
 	}
 	switch a.Scope {
@@ -222,7 +257,14 @@ func targets(a tidings.Audience, roles bool) bulk {
 	if roles {
 		add("r", a.Roles, "")
 	}
-	return columns(kinds, names)
+	add("a", slices.Collect(maps.Keys(a.Attributes)), "")
+	return columns(kinds, names, values)
+}
+
+// wanted are the attributes that narrow an audience of everyone.
+func wanted(a tidings.Audience) bulk {
+	names := slices.Sorted(maps.Keys(a.Attributes))
+	return columns(names, strs(names, func(n string) string { return a.Attributes[n] }))
 }
 
 // Acquired commits a page: its notifications, the messages that it completes, a render segment for each 500 notifications

@@ -24,34 +24,49 @@ ORDER BY rows.message_id, u.id
 
 -- name: resolve-page
 -- A page of an audience that names merchants, stores or users, in order of id. Kinds of targets: d a dimension, m a merchant
--- with its stores, s a merchant's stores only, u a user, r a role that narrows.
-WITH targets AS (SELECT kind, name FROM rows(kind text, name text)),
+-- with its stores, s a merchant's stores only, u a user; r a role and a an attribute with its value, which narrow. An attribute
+-- of a membership in a store is the store's, or else its merchant's.
+WITH targets AS MATERIALIZED (SELECT kind, name, value FROM rows(kind text, name text, value text)),
+wanted AS MATERIALIZED (SELECT name, value FROM targets WHERE kind = 'a'),
 hits AS (
-    SELECT ms.user_id, ms.role FROM targets t JOIN memberships ms ON ms.dimension = t.name WHERE t.kind = 'd' AND ms.user_id > $1
+    SELECT ms.user_id, ms.role, ms.dimension, ms.merchant_id FROM targets t CROSS JOIN memberships ms
+    WHERE t.kind = 'd' AND ms.dimension = t.name AND ms.user_id > $1
     UNION ALL
-    SELECT ms.user_id, ms.role FROM targets t JOIN memberships ms ON ms.merchant_id = t.name WHERE t.kind = 'm' AND ms.user_id > $1
+    SELECT ms.user_id, ms.role, ms.dimension, ms.merchant_id FROM targets t CROSS JOIN memberships ms
+    WHERE t.kind = 'm' AND ms.merchant_id = t.name AND ms.user_id > $1
     UNION ALL
-    SELECT ms.user_id, ms.role FROM targets t JOIN memberships ms ON ms.merchant_id = t.name
-    WHERE t.kind = 's' AND ms.dimension <> 'm:' || t.name AND ms.user_id > $1
+    SELECT ms.user_id, ms.role, ms.dimension, ms.merchant_id FROM targets t CROSS JOIN memberships ms
+    WHERE t.kind = 's' AND ms.merchant_id = t.name AND ms.dimension <> 'm:' || t.name AND ms.user_id > $1
     UNION ALL
-    SELECT t.name, ms.role FROM targets t LEFT JOIN memberships ms ON ms.user_id = t.name WHERE t.kind = 'u' AND t.name > $1)
+    SELECT t.name, ms.role, ms.dimension, ms.merchant_id FROM targets t LEFT JOIN memberships ms ON ms.user_id = t.name
+    WHERE t.kind = 'u' AND t.name > $1)
 SELECT u.id AS user_id, u.locale FROM users u
-WHERE u.id IN (SELECT h.user_id FROM hits h WHERE NOT EXISTS (SELECT 1 FROM targets WHERE kind = 'r')
-               OR h.role IN (SELECT name FROM targets WHERE kind = 'r'))
+WHERE u.id IN (SELECT h.user_id FROM hits h
+    WHERE (NOT EXISTS (SELECT 1 FROM targets WHERE kind = 'r') OR h.role IN (SELECT name FROM targets WHERE kind = 'r'))
+        AND NOT EXISTS (SELECT 1 FROM wanted w WHERE w.value <> coalesce(
+            (SELECT s.attributes{json} ->> w.name FROM stores s WHERE s.id = substr(h.dimension, 3) AND instr(h.dimension, 's:') = 1),
+            (SELECT m.attributes{json} ->> w.name FROM merchants m WHERE m.id = h.merchant_id), '')))
     AND u.deleted_at = 0 AND u.created_at <= $2
 ORDER BY u.id LIMIT $3
 
 -- name: count-page
 -- The audience between two ids, counted apart from resolve-page: what the balance expects.
+WITH targets AS MATERIALIZED (SELECT kind, name, value FROM rows(kind text, name text, value text))
 SELECT count(DISTINCT u.id) FROM (
-    SELECT ms.user_id AS id, ms.role AS role FROM rows(kind text, name text) JOIN memberships ms
-        ON (rows.kind = 'd' AND ms.dimension = rows.name)
-        OR (rows.kind = 'm' AND ms.merchant_id = rows.name)
-        OR (rows.kind = 's' AND ms.merchant_id = rows.name AND ms.dimension <> 'm:' || rows.name)
-        OR (rows.kind = 'u' AND ms.user_id = rows.name)
-    WHERE ms.user_id > $1 AND ms.user_id <= $2) h
+    SELECT ms.user_id AS id, ms.role, ms.dimension, ms.merchant_id FROM targets t CROSS JOIN memberships ms
+    WHERE t.kind = 'd' AND ms.dimension = t.name AND ms.user_id > $1 AND ms.user_id <= $2
+    UNION ALL
+    SELECT ms.user_id, ms.role, ms.dimension, ms.merchant_id FROM targets t CROSS JOIN memberships ms
+    WHERE (t.kind = 'm' OR t.kind = 's' AND ms.dimension <> 'm:' || t.name) AND ms.merchant_id = t.name
+        AND ms.user_id > $1 AND ms.user_id <= $2
+    UNION ALL
+    SELECT ms.user_id, ms.role, ms.dimension, ms.merchant_id FROM targets t CROSS JOIN memberships ms
+    WHERE t.kind = 'u' AND ms.user_id = t.name AND ms.user_id > $1 AND ms.user_id <= $2) h
 JOIN users u ON u.id = h.id
 WHERE u.deleted_at = 0 AND u.created_at <= $3 AND ($4 = '' OR instr($4, ',' || h.role || ',') > 0)
+    AND ($5 = 0 OR $5 = (SELECT count(*) FROM targets w WHERE w.kind = 'a' AND w.value = coalesce(
+        (SELECT s.attributes{json} ->> w.name FROM stores s WHERE h.dimension = 's:' || s.id AND s.id = substr(h.dimension, 3)),
+        (SELECT m.attributes{json} ->> w.name FROM merchants m WHERE m.id = h.merchant_id))))
 
 -- name: count-named
 -- Users an audience names who have no membership at all: count-page cannot see them.
@@ -60,18 +75,34 @@ WHERE u.id > $1 AND u.id <= $2 AND u.deleted_at = 0 AND u.created_at <= $3
     AND NOT EXISTS (SELECT 1 FROM memberships ms WHERE ms.user_id = u.id)
 
 -- name: resolve-everyone
+WITH wanted AS MATERIALIZED (SELECT name, value FROM rows(name text, value text))
 SELECT u.id AS user_id, u.locale FROM users u
 WHERE u.id > $1 AND u.deleted_at = 0 AND u.created_at <= $2
-    AND ($4 = '' OR EXISTS (SELECT 1 FROM memberships ms WHERE ms.user_id = u.id AND instr($4, ',' || ms.role || ',') > 0))
+    AND ($4 = '' AND $5 = 0 OR EXISTS (SELECT 1 FROM memberships ms
+        WHERE ms.user_id = u.id AND ($4 = '' OR instr($4, ',' || ms.role || ',') > 0)
+            AND NOT EXISTS (SELECT 1 FROM wanted w WHERE w.value <> coalesce(
+                (SELECT s.attributes{json} ->> w.name FROM stores s WHERE s.id = substr(ms.dimension, 3) AND instr(ms.dimension, 's:') = 1),
+                (SELECT m.attributes{json} ->> w.name FROM merchants m WHERE m.id = ms.merchant_id), ''))))
 ORDER BY u.id LIMIT $3
 
 -- name: count-everyone
+WITH wanted AS MATERIALIZED (SELECT name, value FROM rows(name text, value text))
 SELECT count(*) FROM users u
 WHERE u.id > $1 AND u.id <= $2 AND u.deleted_at = 0 AND u.created_at <= $3
-    AND ($4 = '' OR EXISTS (SELECT 1 FROM memberships ms WHERE ms.user_id = u.id AND instr($4, ',' || ms.role || ',') > 0))
+    AND ($4 = '' AND $5 = 0 OR EXISTS (SELECT 1 FROM memberships ms
+        WHERE ms.user_id = u.id AND ($4 = '' OR instr($4, ',' || ms.role || ',') > 0)
+            AND $5 = (SELECT count(*) FROM wanted w WHERE w.value = coalesce(
+                (SELECT s.attributes{json} ->> w.name FROM stores s WHERE ms.dimension = 's:' || s.id AND s.id = substr(ms.dimension, 3)),
+                (SELECT m.attributes{json} ->> w.name FROM merchants m WHERE m.id = ms.merchant_id)))))
 
 -- name: memberships-of
 SELECT ms.user_id, ms.dimension, ms.merchant_id, ms.role FROM rows(user_id text) JOIN memberships ms ON ms.user_id = rows.user_id
+
+-- name: attributes-of
+-- The attributes of dimensions: of a store its own and its merchant's.
+SELECT rows.dimension, coalesce(s.attributes, '{}') AS own, m.attributes AS merchant
+FROM rows(dimension text, merchant_id text) JOIN merchants m ON m.id = rows.merchant_id
+LEFT JOIN stores s ON s.id = substr(rows.dimension, 3) AND instr(rows.dimension, 's:') = 1
 
 -- name: insert-notifications
 INSERT INTO notifications (message_id, user_id, locale, via)
