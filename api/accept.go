@@ -152,24 +152,47 @@ func appendAccepted(b []byte, id tidings.ID) []byte {
 	return append(b, `/deliveries"}}`...)
 }
 
-// batchRequest is the body of POST /v1/messages/batch.
-type batchRequest struct {
-	Messages []json.RawMessage `json:"messages"`
+// batchRequest is the body of POST /v1/messages/batch: with its messages read, or each as it came.
+type batchRequest[T messageRequest | json.RawMessage] struct {
+	Messages []T `json:"messages"`
 }
+
+// readBatch reads the messages of a batch, all at once. If that fails each is read by itself, so that a broken one is refused
+// alone; refused has one entry for each.
+func readBatch(body []byte) (rs []messageRequest, refused []error, err error) {
+	var good batchRequest[messageRequest]
+	if middleware.Decode(body, &good) == nil {
+		return good.Messages, make([]error, len(good.Messages)), nil
+	}
+	var raw batchRequest[json.RawMessage]
+	if err := middleware.Decode(body, &raw); err != nil {
+		return nil, nil, err
+	}
+	if n := len(raw.Messages); n > tidings.MaxBatch { // the work is bounded before it is begun
+		return nil, nil, errBatchSize
+	}
+	rs, refused = make([]messageRequest, len(raw.Messages)), make([]error, len(raw.Messages))
+	for i, text := range raw.Messages {
+		refused[i] = middleware.Decode(text, &rs[i])
+	}
+	return rs, refused, nil
+}
+
+var errBatchSize = fieldError(tidings.Invalid, "messages", "out_of_range", "1 to 500 messages")
 
 func (a *API) postBatch(w http.ResponseWriter, r *http.Request, p auth.Principal) error {
 	request, body, err := a.request(w, r, p, tidings.MaxBatchBody)
 	if err != nil {
 		return err
 	}
-	var batch batchRequest
-	if err := middleware.Decode(body, &batch); err != nil {
+	rs, refused, err := readBatch(body)
+	if err != nil {
 		return err
 	}
-	if n := len(batch.Messages); n == 0 || n > tidings.MaxBatch {
-		return fieldError(tidings.Invalid, "messages", "out_of_range", "1 to 500 messages")
+	if n := len(rs); n == 0 || n > tidings.MaxBatch {
+		return errBatchSize
 	}
-	messages, refused, err := a.messages(r.Context(), request.Application, batch.Messages)
+	messages, err := a.messages(r.Context(), request.Application, rs, refused)
 	if err != nil {
 		return err
 	}
@@ -181,21 +204,23 @@ func (a *API) postBatch(w http.ResponseWriter, r *http.Request, p auth.Principal
 	return a.accept(w, r, request)
 }
 
-// messages reads the messages of a batch. refused has one entry for each, nil where the message is good; err is ours.
-func (a *API) messages(ctx context.Context, application string, bodies []json.RawMessage) (good []tidings.Message, refused []error, err error) {
-	good = make([]tidings.Message, 0, len(bodies))
-	refused = make([]error, len(bodies))
+// messages checks the messages of a batch, and notes in refused what is wrong with one; err is ours.
+func (a *API) messages(ctx context.Context, application string, rs []messageRequest, refused []error) (good []tidings.Message, err error) {
+	good = make([]tidings.Message, 0, len(rs))
 	now := a.Now()
-	for i, body := range bodies {
-		m, err := a.message(ctx, application, body, now)
+	for i := range rs {
+		if refused[i] != nil {
+			continue
+		}
+		m, err := a.check(ctx, application, &rs[i], now)
 		if err != nil && tidings.CodeOf(err) == "" {
-			return nil, nil, err
+			return nil, err
 		}
 		if refused[i] = err; err == nil {
 			good = append(good, m)
 		}
 	}
-	return good, refused, nil
+	return good, nil
 }
 
 // allRefused is the answer to a batch of which nothing can be accepted: what is wrong, each field with its message's place.

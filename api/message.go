@@ -32,6 +32,11 @@ func (a *API) message(ctx context.Context, application string, body []byte, now 
 	if err := middleware.Decode(body, &r); err != nil {
 		return tidings.Message{}, err
 	}
+	return a.check(ctx, application, &r, now)
+}
+
+// check compares a message with its type.
+func (a *API) check(ctx context.Context, application string, r *messageRequest, now time.Time) (tidings.Message, error) {
 	if !tidings.ValidName(r.Type) {
 		return tidings.Message{}, platform.UnknownType(r.Type)
 	}
