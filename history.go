@@ -87,6 +87,7 @@ type DeliveryTrace struct {
 	Detail    string         `json:"detail,omitempty"` // of the content that could not be made
 	DueAt     time.Time      `json:"due_at,omitzero"`
 	ChangedAt time.Time      `json:"changed_at"`
+	Decisions []Decision     `json:"decisions"` // of the route stage, rule by rule
 	Attempts  []AttemptTrace `json:"attempts"`
 }
 

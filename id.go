@@ -66,6 +66,9 @@ func (id *ID) UnmarshalText(b []byte) error {
 // Time is when the ID was made, to the millisecond.
 func (id ID) Time() time.Time { return time.UnixMilli(int64(id)>>22 + idEpoch) }
 
+// IDAt is the least ID that can be made at a time.
+func IDAt(t time.Time) ID { return ID(max(0, t.UnixMilli()-idEpoch) << 22) }
+
 // IDs makes IDs. It is safe for use by several goroutines.
 type IDs struct {
 	mu   sync.Mutex

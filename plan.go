@@ -220,3 +220,69 @@ func InTrial(user string, via []string, percent int) bool {
 	}
 	return int(sum%100) < percent
 }
+
+// Trial tells whether the version is published to a part of the stores, beside one for all.
+func (t Template) Trial() bool { return t.Percent > 0 && t.Percent < 100 }
+
+// TrialLocale names the content of a version that is published to a percentage of the stores, beside that of the version for
+// all, which has the bare locale: "zh-CN@7.20" is version 7 for 20 percent. Whoever picks needs to look nothing up, and a
+// message keeps to the percentage under which it was rendered.
+func TrialLocale(locale string, version, percent int) string {
+	return locale + "@" + strconv.Itoa(version) + "." + strconv.Itoa(percent)
+}
+
+// trialOf takes the name of a content apart. percent is 0 for a version for all.
+func trialOf(name string) (locale string, percent int) {
+	locale, trial, ok := strings.Cut(name, "@")
+	if !ok {
+		return name, 0
+	}
+	_, share, _ := strings.Cut(trial, ".")
+	percent, _ = strconv.Atoi(share)
+	return locale, percent
+}
+
+// InTrials tells whether any of the contents is of a version for a part of the stores, so that it has to be known through
+// which dimensions each user was reached.
+func InTrials(rs []Rendered) bool {
+	return slices.ContainsFunc(rs, func(r Rendered) bool { return strings.Contains(r.Locale, "@") })
+}
+
+// ChooseContents picks, for a user, the content of each channel. rs is in order of channel and locale; via is only looked at
+// where a version is for a part of the stores.
+func ChooseContents(user, locale string, via []string, rs []Rendered) map[Channel]PlannedContent {
+	chosen := make(map[Channel]PlannedContent, 3)
+	for len(rs) > 0 {
+		n := 1
+		for n < len(rs) && rs[n].Channel == rs[0].Channel {
+			n++
+		}
+		r := rs[0]
+		if n > 1 {
+			r = chooseContent(user, locale, via, rs[:n])
+		}
+		chosen[r.Channel] = PlannedContent{Locale: r.Locale, Reason: r.Reason, Parts: r.Parts}
+		rs = rs[n:]
+	}
+	return chosen
+}
+
+// chooseContent prefers a content that exists to the note ("" locale) that none was published when an earlier segment was
+// rendered.
+func chooseContent(user, locale string, via []string, rs []Rendered) Rendered {
+	if rs[0].Locale == "" {
+		rs = rs[1:]
+	}
+	offered := make([]string, len(rs))
+	for i, r := range rs {
+		offered[i], _ = trialOf(r.Locale)
+	}
+	want := ChooseLocale(locale, offered)
+	chosen := rs[slices.Index(offered, want)]
+	for i, r := range rs {
+		if _, percent := trialOf(r.Locale); offered[i] == want && percent > 0 && InTrial(user, via, percent) {
+			chosen = r
+		}
+	}
+	return chosen
+}

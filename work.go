@@ -52,6 +52,7 @@ type Rendered struct {
 	Locale  string
 	Version int
 	Content Content
+	Parts   int // sms
 	Reason  Reason
 	Detail  string
 }

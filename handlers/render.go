@@ -65,6 +65,9 @@ func render(ctx context.Context, published *publications, w tidings.RenderWork) 
 			if k := (made{m.ID, c, locale}); !done[k] {
 				done[k] = true
 				rs = append(rs, p.render(m, c, locale, data))
+				if trial, ok := p.trials[c][locale]; ok { // which of them a user gets the route stage decides
+					rs = append(rs, p.render(m, c, trial, data))
+				}
 			}
 		}
 	}
@@ -74,7 +77,8 @@ func render(ctx context.Context, published *publications, w tidings.RenderWork) 
 // publication is what is published for a message type.
 type publication struct {
 	locales   map[tidings.Channel][]string
-	templates map[tidings.Channel]map[string]parsed // by locale
+	templates map[tidings.Channel]map[string]parsed // by locale, or the name of a version for a part of the stores
+	trials    map[tidings.Channel]map[string]string // the names of these, by locale
 	until     time.Time
 }
 
@@ -103,6 +107,8 @@ func (p publication) render(m tidings.Message, c tidings.Channel, locale string,
 	}
 	if err != nil {
 		r.Reason, r.Detail = tidings.TemplateFailed, err.Error()[:min(len(err.Error()), 500)]
+	} else if c == tidings.SMS {
+		r.Parts, _ = r.Content.SMS()
 	}
 	return r
 }
@@ -131,22 +137,34 @@ func (ps *publications) of(ctx context.Context, application, typ string) (public
 	if err != nil {
 		return publication{}, err
 	}
-	p := publication{locales: map[tidings.Channel][]string{}, templates: map[tidings.Channel]map[string]parsed{}, until: ps.now().Add(publicationsAge)}
+	p := publication{locales: map[tidings.Channel][]string{}, templates: map[tidings.Channel]map[string]parsed{},
+		trials: map[tidings.Channel]map[string]string{}, until: ps.now().Add(publicationsAge)}
 	for _, t := range ts {
-		if p.templates[t.Channel] == nil {
-			p.templates[t.Channel] = map[string]parsed{}
-		}
-		if same, ok := old.templates[t.Channel][t.Locale]; ok && same.Template != nil && same.Version == t.Version {
-			p.templates[t.Channel][t.Locale] = same
-		} else {
-			made, err := templates.Parse(t)
-			p.templates[t.Channel][t.Locale] = parsed{made, err}
-		}
-		p.locales[t.Channel] = append(p.locales[t.Channel], t.Locale)
+		p.add(t, old)
 	}
-	for _, locales := range p.locales {
+	for c, locales := range p.locales {
 		slices.Sort(locales)
+		p.locales[c] = slices.Compact(locales)
 	}
 	ps.types[key] = p
 	return p, nil
+}
+
+// add notes a template that is in force. One that old has is not parsed again.
+func (p publication) add(t tidings.Template, old publication) {
+	c, name := t.Channel, t.Locale
+	if p.templates[c] == nil {
+		p.templates[c], p.trials[c] = map[string]parsed{}, map[string]string{}
+	}
+	if t.Trial() {
+		name = tidings.TrialLocale(t.Locale, t.Version, t.Percent)
+		p.trials[c][t.Locale] = name
+	}
+	same, ok := old.templates[c][name]
+	if !ok || same.Template == nil || same.Version != t.Version {
+		made, err := templates.Parse(t)
+		same = parsed{made, err}
+	}
+	p.templates[c][name] = same
+	p.locales[c] = append(p.locales[c], t.Locale)
 }

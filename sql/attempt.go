@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -136,6 +137,7 @@ func (db *DB) Settle(ctx context.Context, ss []tidings.Settlement) error {
 		return nil
 	}
 	attempts := ints(ss, func(s tidings.Settlement) int64 { return int64(s.Attempt) })
+	budgets := slices.ContainsFunc(ss, func(s tidings.Settlement) bool { return s.Channel == tidings.SMS }) && db.budgets(ctx)
 	reasons := strs(ss, func(s tidings.Settlement) string { return string(s.Reason) })
 	err := db.tx(ctx, func(t *tx) error {
 		// The delivery before the attempt, as everywhere, so that a receipt that comes meanwhile does not deadlock.
@@ -149,7 +151,10 @@ func (db *DB) Settle(ctx context.Context, ss []tidings.Settlement) error {
 			strs(ss, func(s tidings.Settlement) string { return clip(s.Detail) }),
 			strs(ss, func(s tidings.Settlement) string { return clip(s.ProviderID) }),
 			ints(ss, func(s tidings.Settlement) int64 { return int64(s.Parts) })))
-		return err
+		if err != nil {
+			return err
+		}
+		return t.settleBudget(ctx, budgets, attempts)
 	})
 	if err != nil {
 		return err
@@ -238,6 +243,7 @@ func (db *DB) Receive(ctx context.Context, r tidings.Receipt) error {
 	if !ok {
 		return tidings.Errorf(tidings.Invalid, "there is no kind of receipt %q", r.Kind)
 	}
+	budgets := db.budgets(ctx)
 	return db.tx(ctx, func(t *tx) error {
 		var a struct {
 			Message   int64  `db:"message_id"`
@@ -256,7 +262,9 @@ func (db *DB) Receive(ctx context.Context, r tidings.Receipt) error {
 		if _, err := t.Exec(ctx, "receipt-delivery", a.Message, a.User, a.Channel, string(move.delivery), string(move.reason), a.N); err != nil {
 			return err
 		}
-		_, err := t.Exec(ctx, "receipt-attempt", int64(r.Attempt), string(move.attempt), string(move.reason))
-		return err
+		if _, err := t.Exec(ctx, "receipt-attempt", int64(r.Attempt), string(move.attempt), string(move.reason)); err != nil {
+			return err
+		}
+		return t.settleBudget(ctx, budgets && a.Channel == string(tidings.SMS), []int64{int64(r.Attempt)})
 	})
 }

@@ -121,6 +121,7 @@ type deliveryRow struct {
 	DueAt     int64 `db:"due_at"`
 	ChangedAt int64 `db:"changed_at"`
 	Detail    string
+	Decided   string
 }
 
 type attemptRow struct {
@@ -168,7 +169,8 @@ func (db *DB) Deliveries(ctx context.Context, application string, id tidings.ID,
 	ds = make([]tidings.DeliveryTrace, len(rows))
 	for i, r := range rows {
 		ds[i] = tidings.DeliveryTrace{User: r.User, Channel: r.Channel, State: r.State, Reason: r.Reason, Detail: r.Detail,
-			DueAt: timeOf(r.DueAt), ChangedAt: timeOf(r.ChangedAt), Attempts: attempts[userChannel{r.User, r.Channel}]}
+			DueAt: timeOf(r.DueAt), ChangedAt: timeOf(r.ChangedAt), Attempts: attempts[userChannel{r.User, r.Channel}],
+			Decisions: tidings.Decisions(r.Channel, r.Decided)}
 	}
 	return ds, more, nil
 }

@@ -48,15 +48,41 @@ type madeRow struct {
 	Channel string
 	Locale  string
 	Reason  string
+	Text    string // of an SMS
 }
 
 func contentsOf(rows []madeRow) map[tidings.ID][]tidings.Rendered {
 	contents := map[tidings.ID][]tidings.Rendered{}
 	for _, r := range rows {
 		id := tidings.ID(r.Message)
-		contents[id] = append(contents[id], tidings.Rendered{Message: id, Channel: tidings.Channel(r.Channel), Locale: r.Locale, Reason: tidings.Reason(r.Reason)})
+		made := tidings.Rendered{Message: id, Channel: tidings.Channel(r.Channel), Locale: r.Locale, Reason: tidings.Reason(r.Reason)}
+		if r.Text != "" {
+			made.Parts, _ = tidings.Content{Body: r.Text}.SMS()
+		}
+		contents[id] = append(contents[id], made)
 	}
 	return contents
+}
+
+// Via reads through which dimensions users were reached.
+func (db *DB) Via(ctx context.Context, items []tidings.Item) (map[tidings.Item][]string, error) {
+	var rows []struct {
+		Message int64  `db:"message_id"`
+		User    string `db:"user_id"`
+		Via     string
+	}
+	if err := db.Select(ctx, &rows, "vias", itemColumns(items)); err != nil {
+		return nil, err
+	}
+	of := make(map[tidings.Item][]string, len(rows))
+	for _, r := range rows {
+		of[tidings.Item{Message: tidings.ID(r.Message), User: r.User}] = splitVia(r.Via)
+	}
+	via := make(map[tidings.Item][]string, len(items))
+	for _, i := range items {
+		via[i] = of[tidings.Item{Message: i.Message, User: i.User}]
+	}
+	return via, nil
 }
 
 func (db *DB) addressChannels(ctx context.Context, users []string) (map[string]map[tidings.Channel]bool, error) {
@@ -81,17 +107,23 @@ func (db *DB) addressChannels(ctx context.Context, users []string) (map[string]m
 // nothing leaves at once: it is numbered in its user's inbox in the same commit, and its segment stands for the append to the
 // stream alone.
 func (db *DB) Routed(ctx context.Context, ss []tidings.Segment, ds []tidings.Delivery) ([]tidings.Segment, error) {
+	limits, err := db.limits(ctx, ss[0].Application, ds)
+	if err != nil {
+		return nil, err
+	}
 	users, messages := leaving(ds)
-	if len(users) == 0 {
+	if len(users) == 0 && limits == nil {
 		next := db.afterRoute(ss[0], ds)
 		return db.step(ctx, ss, next, len(ds), insertDeliveries(ss[0], ds)...)
 	}
 	var next []segmentRow
 	// Not the lazy pool: pages are told of these numbers, so a crash must not take them back.
-	err := db.rounds(ctx, db.write, nil, func(s *session) error {
+	err = db.rounds(ctx, db.write, nil, func(s *session) error {
 		var inboxes []headRow
 		var canceled []struct{ ID int64 }
-		if err := s.round(ctx, into(&inboxes, "lock-inboxes", columns(users)), into(&canceled, "canceled-messages", columns(messages))); err != nil {
+		var used []usageRow
+		locks := append([]statement{into(&inboxes, "lock-inboxes", columns(users)), into(&canceled, "canceled-messages", columns(messages))}, limits.look(&used)...)
+		if err := s.round(ctx, locks...); err != nil {
 			return err
 		}
 		taken := make(map[tidings.ID]bool, len(canceled))
@@ -99,9 +131,10 @@ func (db *DB) Routed(ctx context.Context, ss []tidings.Segment, ds []tidings.Del
 			taken[tidings.ID(c.ID)] = true
 		}
 		heads := headsOf(inboxes)
-		placed := place(ds, heads, taken)
+		placed := place(limits.admit(ds, used), heads, taken)
 		next = db.afterRoute(ss[0], placed)
 		effect := append(insertDeliveries(ss[0], placed), inboxOf(placed, heads)...)
+		effect = append(effect, limits.take(placed)...)
 		return s.last(ctx, stepStatements(ss, next, len(ds), effect)...)
 	})
 	if err != nil {
@@ -171,6 +204,7 @@ func insertDeliveries(s tidings.Segment, ds []tidings.Delivery) []statement {
 		strs(ds, func(tidings.Delivery) string { return string(s.Lane) }),
 		strs(ds, func(d tidings.Delivery) string { return string(d.State) }),
 		strs(ds, func(d tidings.Delivery) string { return string(d.Reason) }),
+		strs(ds, func(d tidings.Delivery) string { return d.Decided }),
 		strs(ds, func(d tidings.Delivery) string { return d.Locale }),
 		ints(ds, func(d tidings.Delivery) int64 { return micros(d.DueAt) }),
 		ints(ds, func(d tidings.Delivery) int64 { return d.Number }),

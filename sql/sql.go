@@ -59,6 +59,7 @@ type DB struct {
 	accept   *committer
 	finisher finisher
 	recent   *recent
+	quotas   quotas
 }
 
 // Open opens the store, brings its schema up to date, prepares every query and refuses a database that does not keep its

@@ -26,7 +26,7 @@ GROUP BY d.message_id, d.channel, d.state
 SELECT DISTINCT user_id FROM deliveries WHERE message_id = $1 AND user_id > $2 ORDER BY user_id LIMIT $3
 
 -- name: deliveries-of
-SELECT d.user_id, d.channel, d.state, d.reason, coalesce(d.due_at, 0) AS due_at, d.changed_at, coalesce(c.detail, '') AS detail
+SELECT d.user_id, d.channel, d.state, d.reason, d.decided, coalesce(d.due_at, 0) AS due_at, d.changed_at, coalesce(c.detail, '') AS detail
 FROM rows(user_id text) CROSS JOIN deliveries d
 LEFT JOIN contents c ON c.message_id = d.message_id AND c.channel = d.channel AND c.locale = d.locale
 WHERE d.message_id = $1 AND d.user_id = rows.user_id

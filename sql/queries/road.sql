@@ -13,7 +13,7 @@ SELECT m.id, m.application, m.type, m.channels, m.data FROM ids JOIN messages m 
 -- name: route-messages
 WITH ids AS MATERIALIZED (SELECT DISTINCT CAST(e.value AS bigint) AS id
     FROM rows(id bigint, try bigint) JOIN segments s ON s.id = rows.id {messages of s})
-SELECT m.id, m.channels, m.send_at, m.expires_at, m.canceled_at FROM ids JOIN messages m ON m.id = ids.id
+SELECT m.id, m.application, m.type, m.channels, m.send_at, m.expires_at, m.canceled_at FROM ids JOIN messages m ON m.id = ids.id
 
 -- name: resolve-users
 -- The users that messages name, without any narrowing: the common case, all messages of a page at once.
@@ -131,16 +131,20 @@ ON CONFLICT DO NOTHING
 -- name: route-contents
 WITH ids AS MATERIALIZED (SELECT DISTINCT CAST(e.value AS bigint) AS id
     FROM rows(id bigint, try bigint) JOIN segments s ON s.id = rows.id {messages of s})
-SELECT c.message_id, c.channel, c.locale, c.reason FROM ids JOIN contents c ON c.message_id = ids.id
+SELECT c.message_id, c.channel, c.locale, c.reason, CASE WHEN c.channel = 'sms' THEN c.body ELSE '' END AS text FROM ids JOIN contents c ON c.message_id = ids.id
 ORDER BY c.message_id, c.channel, c.locale
+
+-- name: vias
+SELECT n.message_id, n.user_id, n.via FROM rows(message_id bigint, user_id text)
+JOIN notifications n ON n.message_id = rows.message_id AND n.user_id = rows.user_id
 
 -- name: address-channels
 SELECT a.user_id, a.channel FROM rows(user_id text) JOIN addresses a ON a.user_id = rows.user_id
 
 -- name: insert-deliveries
-INSERT INTO deliveries (message_id, user_id, channel, application, lane, state, reason, locale, due_at, number, expires_at, segment, changed_at)
-SELECT message_id, user_id, channel, application, lane, state, reason, locale, nullif(due_at, 0), number, expires_at, segment, now_us()
-FROM rows(message_id bigint, user_id text, channel text, application text, lane text, state text, reason text, locale text,
+INSERT INTO deliveries (message_id, user_id, channel, application, lane, state, reason, decided, locale, due_at, number, expires_at, segment, changed_at)
+SELECT message_id, user_id, channel, application, lane, state, reason, decided, locale, nullif(due_at, 0), number, expires_at, segment, now_us()
+FROM rows(message_id bigint, user_id text, channel text, application text, lane text, state text, reason text, decided text, locale text,
     due_at bigint, number bigint, expires_at bigint, segment bigint)
 
 -- name: lock-web
