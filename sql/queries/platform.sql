@@ -129,7 +129,7 @@ WHERE channel = $3 AND state IN ('held', 'queued') AND application = $1
     AND message_id IN (SELECT w.message_id FROM deliveries w WHERE w.due_at IS NOT NULL AND w.application = $1 UNION SELECT id FROM open_messages)
     AND EXISTS (SELECT 1 FROM contents c JOIN messages m ON m.id = c.message_id
         WHERE c.message_id = deliveries.message_id AND c.channel = $3 AND c.locale = deliveries.locale AND c.version = $5
-            AND m.type = $2 AND deliveries.locale = $4)
+            AND m.type = $2 AND (c.locale = $4 OR instr(c.locale, $4 || '@') = 1))
 
 -- name: recent-data
 -- The data of the last messages of a type, looked for among the last few thousand of the application.
