@@ -106,7 +106,7 @@ func (b *Bucket) Take(q Quota, n int, now time.Time) (wait time.Duration, ok boo
 	b.at = now
 	if missing := b.used + min(float64(n), burst) - burst; missing > 1e-9 {
 		seconds := missing / q.Rate
-		return time.Duration(min(math.Ceil(seconds*1000), 1e9)) * time.Millisecond, false
+		return time.Duration(min(math.Ceil(seconds*1000-1e-6), 1e9)) * time.Millisecond, false
 	}
 	b.used += float64(n)
 	return 0, true
