@@ -22,7 +22,9 @@ type Store struct {
 	Merchant   string            `json:"merchant"`
 	Name       string            `json:"name"`
 	Region     string            `json:"region,omitempty"`
-	Timezone   string            `json:"timezone,omitempty"` // IANA name; empty: Asia/Shanghai
+	Timezone   string            `json:"timezone,omitempty"` // IANA name; empty: DefaultTimezone
+	Hours      Hours             `json:"hours,omitempty"`
+	Holidays   []string          `json:"holidays,omitempty"` // days on which it is closed: "2026-10-01"
 	Attributes map[string]string `json:"attributes,omitempty"`
 }
 
@@ -87,6 +89,8 @@ func (s Store) Validate() FieldErrors {
 	if _, err := time.LoadLocation(s.Timezone); err != nil || len(s.Timezone) > maxText || s.Timezone == "Local" {
 		errs.Add("timezone", "unknown", "an IANA time zone such as Asia/Shanghai")
 	}
+	errs.hours(s.Hours)
+	errs.holidays(s.Holidays)
 	errs.attributes(s.Attributes)
 	return errs
 }

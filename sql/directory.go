@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,7 +18,7 @@ type merchantRow struct {
 
 func (r merchantRow) merchant() (tidings.Merchant, error) {
 	m := tidings.Merchant{ID: r.ID, Name: r.Name}
-	return m, json.Unmarshal([]byte(r.Attributes), &m.Attributes)
+	return m, fromJSON(r.Attributes, &m.Attributes)
 }
 
 type storeRow struct {
@@ -26,12 +27,14 @@ type storeRow struct {
 	Name       string
 	Region     string
 	Timezone   string
+	Hours      string
+	Holidays   string
 	Attributes string
 }
 
 func (r storeRow) store() (tidings.Store, error) {
 	s := tidings.Store{ID: r.ID, Merchant: r.Merchant, Name: r.Name, Region: r.Region, Timezone: r.Timezone}
-	return s, json.Unmarshal([]byte(r.Attributes), &s.Attributes)
+	return s, errors.Join(fromJSON(r.Hours, &s.Hours), fromJSON(r.Holidays, &s.Holidays), fromJSON(r.Attributes, &s.Attributes))
 }
 
 type userRow struct {
@@ -54,20 +57,30 @@ func (r membershipRow) membership() tidings.Membership {
 // PutMerchants writes merchants, new or known. Of two with one id the later counts.
 func (db *DB) PutMerchants(ctx context.Context, ms []tidings.Merchant) error {
 	ms = lastOfEach(ms, func(m tidings.Merchant) string { return m.ID })
-	attributes, err := attributesOf(ms, func(m tidings.Merchant) map[string]string { return m.Attributes })
-	if err != nil {
+	ids := strs(ms, func(m tidings.Merchant) string { return m.ID })
+	return db.directory(ctx, "put", "merchant", ids, func(t *tx) error {
+		_, err := t.Exec(ctx, "put-merchants", columns(ids, strs(ms, func(m tidings.Merchant) string { return m.Name }),
+			strs(ms, func(m tidings.Merchant) string { return jsonOr(m.Attributes, "{}") })))
 		return err
+	})
+}
+
+// directory runs f, which changes things of a kind, and writes it into the audit log: one thing by its id, several in one row
+// with their count.
+func (db *DB) directory(ctx context.Context, action, kind string, ids []string, f func(*tx) error) error {
+	switch len(ids) {
+	case 0:
+		return nil
+	case 1:
+		return db.changed(ctx, kind+"."+action, kind+" "+ids[0], nil, f)
 	}
-	_, err = db.Exec(ctx, "put-merchants", columns(
-		strs(ms, func(m tidings.Merchant) string { return m.ID }),
-		strs(ms, func(m tidings.Merchant) string { return m.Name }), attributes))
-	return err
+	return db.changed(ctx, kind+"."+action, "directory", map[string]any{"count": len(ids), "first": ids[0], "last": ids[len(ids)-1]}, f)
 }
 
 // PutStores writes stores, new or known. A merchant that is not in the directory is Unprocessable and names its field:
 // "merchant" of a single store, "stores[3].merchant" of several.
 func (db *DB) PutStores(ctx context.Context, ss []tidings.Store) error {
-	return db.tx(ctx, func(t *tx) error {
+	return db.directory(ctx, "put", "store", distinct(strs(ss, func(s tidings.Store) string { return s.ID })), func(t *tx) error {
 		known, err := t.merchants(ctx, strs(ss, func(s tidings.Store) string { return s.Merchant }))
 		if err != nil {
 			return err
@@ -86,16 +99,15 @@ func (db *DB) PutStores(ctx context.Context, ss []tidings.Store) error {
 }
 
 func (t *tx) putStores(ctx context.Context, ss []tidings.Store) error {
-	attributes, err := attributesOf(ss, func(s tidings.Store) map[string]string { return s.Attributes })
-	if err != nil {
-		return err
-	}
 	merchants := strs(ss, func(s tidings.Store) string { return s.Merchant })
-	_, err = t.Exec(ctx, "put-stores", columns(
+	_, err := t.Exec(ctx, "put-stores", columns(
 		strs(ss, func(s tidings.Store) string { return s.ID }), merchants,
 		strs(ss, func(s tidings.Store) string { return s.Name }),
 		strs(ss, func(s tidings.Store) string { return s.Region }),
-		strs(ss, func(s tidings.Store) string { return s.Timezone }), attributes))
+		strs(ss, func(s tidings.Store) string { return s.Timezone }),
+		strs(ss, func(s tidings.Store) string { return jsonOr(s.Hours, "{}") }),
+		strs(ss, func(s tidings.Store) string { return jsonOr(s.Holidays, "[]") }),
+		strs(ss, func(s tidings.Store) string { return jsonOr(s.Attributes, "{}") })))
 	if err != nil {
 		return err
 	}
@@ -108,7 +120,7 @@ func (t *tx) putStores(ctx context.Context, ss []tidings.Store) error {
 // the directory is Unprocessable and names its field: "memberships[0].store" of a single user,
 // "users[3].memberships[0].store" of several.
 func (db *DB) PutUsers(ctx context.Context, us []tidings.User) error {
-	return db.tx(ctx, func(t *tx) error {
+	return db.directory(ctx, "put", "user", distinct(strs(us, func(u tidings.User) string { return u.ID })), func(t *tx) error {
 		merchantOf, err := t.merchantsOfMemberships(ctx, us)
 		if err != nil {
 			return err
@@ -208,7 +220,7 @@ func (t *tx) merchants(ctx context.Context, ids []string) (map[string]bool, erro
 // PutAddresses replaces the addresses of a user. They are sealed before they are written.
 func (db *DB) PutAddresses(ctx context.Context, user string, as []tidings.Address) error {
 	as = lastOfEach(as, func(a tidings.Address) string { return string(a.Channel) })
-	return db.tx(ctx, func(t *tx) error {
+	return db.changed(ctx, "addresses.put", "user "+user, map[string]any{"count": len(as)}, func(t *tx) error {
 		var id string
 		if err := t.Get(ctx, &id, "lock-user", user); err != nil {
 			return notFound(err, "user", user)
@@ -228,39 +240,68 @@ func (db *DB) PutAddresses(ctx context.Context, user string, as []tidings.Addres
 
 // DeleteMerchant takes a merchant and its stores out of the directory and ends all memberships in them.
 func (db *DB) DeleteMerchant(ctx context.Context, id string) error {
-	return db.remove(ctx, "merchant", id, []step{{"delete-merchant", id}, {"delete-stores-of", id},
-		{"touch-users-of-merchant", id}, {"delete-memberships-of-merchant", id}})
+	return existing(ctx, "merchant", id, db.DeleteMerchants)
 }
 
 // DeleteStore takes a store out of the directory and ends the memberships in it.
 func (db *DB) DeleteStore(ctx context.Context, id string) error {
-	dimension := tidings.ViaStore + id
-	return db.remove(ctx, "store", id, []step{{"delete-store", id},
-		{"touch-users-of-dimension", dimension}, {"delete-memberships-of-dimension", dimension}})
+	return existing(ctx, "store", id, db.DeleteStores)
 }
 
 // DeleteUser takes a user out of the directory, with memberships and addresses. The history of what he was sent stays.
 func (db *DB) DeleteUser(ctx context.Context, id string) error {
-	return db.remove(ctx, "user", id, []step{{"delete-user", id}, {"delete-memberships-of-user", id}, {"delete-addresses", id}})
+	return existing(ctx, "user", id, db.DeleteUsers)
 }
 
-// step is a query with its argument.
-type step struct{ query, id string }
+// existing deletes one thing, which has to be there.
+func existing(ctx context.Context, kind, id string, del func(context.Context, []string) (int, error)) error {
+	n, err := del(ctx, []string{id})
+	if err == nil && n == 0 {
+		return tidings.Errorf(tidings.NotFound, "there is no %s %s", kind, id)
+	}
+	return err
+}
 
-// remove runs the steps; the first must change a row, or there is nothing of that id.
-func (db *DB) remove(ctx context.Context, what, id string, steps []step) error {
-	return db.tx(ctx, func(t *tx) error {
-		for i, s := range steps {
-			n, err := t.Exec(ctx, s.query, s.id)
+// DeleteMerchants is DeleteMerchant for several; it returns how many there were.
+func (db *DB) DeleteMerchants(ctx context.Context, ids []string) (int, error) {
+	return db.remove(ctx, "merchant", ids, "delete-merchants", "delete-stores-of", "touch-users-of-merchants", "delete-memberships-of-merchants")
+}
+
+// DeleteStores is DeleteStore for several; it returns how many there were.
+func (db *DB) DeleteStores(ctx context.Context, ids []string) (int, error) {
+	return db.remove(ctx, "store", ids, "delete-stores", "touch-users-of-stores", "delete-memberships-of-stores")
+}
+
+// DeleteUsers is DeleteUser for several; it returns how many there were.
+func (db *DB) DeleteUsers(ctx context.Context, ids []string) (int, error) {
+	return db.remove(ctx, "user", ids, "delete-users", "delete-memberships-of", "delete-addresses-of")
+}
+
+// errNothing ends a transaction that has nothing to change, so that nothing is written into the audit log.
+var errNothing = errors.New("nothing of these ids is in the directory")
+
+// remove runs the queries and returns how many rows the first one changed.
+func (db *DB) remove(ctx context.Context, kind string, ids []string, queries ...string) (n int, err error) {
+	ids = distinct(ids)
+	err = db.directory(ctx, "delete", kind, ids, func(t *tx) error {
+		for i, q := range queries {
+			changed, err := t.Exec(ctx, q, columns(ids))
 			if err != nil {
 				return err
 			}
-			if i == 0 && n == 0 {
-				return tidings.Errorf(tidings.NotFound, "there is no %s %s", what, id)
+			if i == 0 {
+				n = int(changed)
+			}
+			if n == 0 {
+				return errNothing
 			}
 		}
 		return nil
 	})
+	if errors.Is(err, errNothing) {
+		return 0, nil
+	}
+	return n, err
 }
 
 // Merchant reads a merchant.
@@ -290,10 +331,16 @@ func (db *DB) Store(ctx context.Context, id string) (tidings.Store, error) {
 	return r.store()
 }
 
-// Stores reads at most limit stores of a merchant in order of their ids, from behind the id after.
+// Stores reads at most limit stores of a merchant ("": of all) in order of their ids, from behind the id after.
 func (db *DB) Stores(ctx context.Context, merchant, after string, limit int) ([]tidings.Store, error) {
 	var rows []storeRow
-	if err := db.Select(ctx, &rows, "stores", merchant, after, limit); err != nil {
+	var err error
+	if merchant == "" {
+		err = db.Select(ctx, &rows, "stores", after, limit)
+	} else {
+		err = db.Select(ctx, &rows, "stores-of", merchant, after, limit)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return each(rows, storeRow.store)
@@ -372,15 +419,20 @@ func fieldOf(list string, i, n int) string {
 	return fmt.Sprintf("%s[%d].", list, i)
 }
 
-func attributesOf[T any](items []T, of func(T) map[string]string) ([]string, error) {
-	return each(items, func(item T) (string, error) {
-		m := of(item)
-		if m == nil {
-			return "{}", nil
-		}
-		b, err := json.Marshal(m)
-		return string(b), err
-	})
+// fromJSON reads what jsonOr wrote; an empty map or list is none.
+func fromJSON(text string, into any) error {
+	if text == "{}" || text == "[]" {
+		return nil
+	}
+	return json.Unmarshal([]byte(text), into)
+}
+
+// jsonOr writes a map or a list as JSON, an empty one as none.
+func jsonOr[T map[string]string | tidings.Hours | []string](v T, none string) string {
+	if len(v) == 0 {
+		return none
+	}
+	return mustJSON(v)
 }
 
 // each converts items and stops at the first error.

@@ -246,3 +246,49 @@ func BenchmarkPutAThousandUsers(b *testing.B) {
 		})
 	}
 }
+
+func TestAStoreKeepsItsHoursAndHolidays(t *testing.T) {
+	sqltest.Each(t, func(t *testing.T, db *sql.DB) {
+		ctx := context.Background()
+		openShop(t, db)
+		s := tidings.Store{ID: "acme_1", Merchant: "acme", Name: "One", Hours: tidings.Hours{"mon": {"09:00-12:00", "13:00-18:00"}}, Holidays: []string{"2026-10-01"}}
+		must(t, db.PutStores(ctx, []tidings.Store{s}))
+		got, err := db.Store(ctx, "acme_1")
+		must(t, err)
+		if !reflect.DeepEqual(got, s) {
+			t.Errorf("%+v, want %+v", got, s)
+		}
+		all, err := db.Stores(ctx, "", "", 10)
+		must(t, err)
+		if len(all) != 3 || all[0].ID != "acme-1" {
+			t.Errorf("all stores: %+v", all)
+		}
+	})
+}
+
+func TestWhatIsDeletedTogetherIsCountedAndLogged(t *testing.T) {
+	sqltest.Each(t, func(t *testing.T, db *sql.DB) {
+		ctx := tidings.WithActor(context.Background(), tidings.Actor{Account: "lin", Via: "cli"})
+		openShop(t, db)
+		before, err := db.Changes(ctx, tidings.ChangeQuery{Limit: 100})
+		must(t, err)
+		n, err := db.DeleteUsers(ctx, []string{"ann", "bob", "bob", "nobody"})
+		must(t, err)
+		if n != 2 {
+			t.Errorf("%d users deleted", n)
+		}
+		n, err = db.DeleteStores(ctx, []string{"acme_1", "r.1"})
+		must(t, err)
+		if ds, err := db.Dimensions(ctx, "rita"); n != 2 || err != nil || len(ds) > 0 {
+			t.Errorf("%d stores deleted, rita is in %v, %v", n, ds, err)
+		}
+		if n, err := db.DeleteMerchants(ctx, []string{"nothing"}); n != 0 || err != nil {
+			t.Errorf("%d, %v", n, err)
+		}
+		after, err := db.Changes(ctx, tidings.ChangeQuery{Limit: 100})
+		must(t, err)
+		if len(after) != len(before)+2 || after[0].Action != "store.delete" || after[0].Actor != "lin" || after[1].Action != "user.delete" {
+			t.Errorf("%+v", after)
+		}
+	})
+}

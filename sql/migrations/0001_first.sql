@@ -24,6 +24,8 @@ CREATE TABLE stores (
     name        text NOT NULL,
     region      text NOT NULL DEFAULT '',
     timezone    text NOT NULL DEFAULT '',
+    hours       text NOT NULL DEFAULT '{}', -- tidings.Hours as JSON
+    holidays    text NOT NULL DEFAULT '[]',
     attributes  text NOT NULL DEFAULT '{}',
     created_at  bigint NOT NULL,
     changed_at  bigint NOT NULL,

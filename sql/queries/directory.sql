@@ -7,12 +7,12 @@ ON CONFLICT (id) DO UPDATE
 SET name = excluded.name, attributes = excluded.attributes, changed_at = excluded.changed_at, deleted_at = 0
 
 -- name: put-stores
-INSERT INTO stores (id, merchant_id, name, region, timezone, attributes, created_at, changed_at)
-SELECT id, merchant_id, name, region, timezone, attributes, now_us(), now_us()
-FROM rows(id text, merchant_id text, name text, region text, timezone text, attributes text) WHERE true
+INSERT INTO stores (id, merchant_id, name, region, timezone, hours, holidays, attributes, created_at, changed_at)
+SELECT id, merchant_id, name, region, timezone, hours, holidays, attributes, now_us(), now_us()
+FROM rows(id text, merchant_id text, name text, region text, timezone text, hours text, holidays text, attributes text) WHERE true
 ON CONFLICT (id) DO UPDATE
 SET merchant_id = excluded.merchant_id, name = excluded.name, region = excluded.region, timezone = excluded.timezone,
-    attributes = excluded.attributes, changed_at = excluded.changed_at, deleted_at = 0
+    hours = excluded.hours, holidays = excluded.holidays, attributes = excluded.attributes, changed_at = excluded.changed_at, deleted_at = 0
 
 -- name: move-memberships
 -- A store that went to another merchant takes its members along.
@@ -53,32 +53,34 @@ INSERT INTO addresses (user_id, channel, value, blind, provider, platform, chang
 SELECT $1, channel, value, blind, provider, platform, now_us()
 FROM rows(channel text, value text, blind text, provider text, platform text)
 
--- name: delete-merchant
-UPDATE merchants SET deleted_at = now_us(), changed_at = now_us() WHERE id = $1 AND deleted_at = 0
+-- name: delete-merchants
+UPDATE merchants SET deleted_at = now_us(), changed_at = now_us() WHERE id IN (SELECT id FROM rows(id text)) AND deleted_at = 0
 
 -- name: delete-stores-of
-UPDATE stores SET deleted_at = now_us(), changed_at = now_us() WHERE merchant_id = $1 AND deleted_at = 0
+UPDATE stores SET deleted_at = now_us(), changed_at = now_us() WHERE merchant_id IN (SELECT id FROM rows(id text)) AND deleted_at = 0
 
--- name: delete-store
-UPDATE stores SET deleted_at = now_us(), changed_at = now_us() WHERE id = $1 AND deleted_at = 0
+-- name: delete-stores
+UPDATE stores SET deleted_at = now_us(), changed_at = now_us() WHERE id IN (SELECT id FROM rows(id text)) AND deleted_at = 0
 
--- name: delete-user
-UPDATE users SET deleted_at = now_us(), changed_at = now_us() WHERE id = $1 AND deleted_at = 0
+-- name: delete-users
+UPDATE users SET deleted_at = now_us(), changed_at = now_us() WHERE id IN (SELECT id FROM rows(id text)) AND deleted_at = 0
 
--- name: touch-users-of-merchant
-UPDATE users SET changed_at = now_us() WHERE id IN (SELECT user_id FROM memberships WHERE merchant_id = $1)
+-- name: touch-users-of-merchants
+UPDATE users SET changed_at = now_us()
+WHERE id IN (SELECT ms.user_id FROM rows(id text) CROSS JOIN memberships ms WHERE ms.merchant_id = rows.id)
 
--- name: touch-users-of-dimension
-UPDATE users SET changed_at = now_us() WHERE id IN (SELECT user_id FROM memberships WHERE dimension = $1)
+-- name: touch-users-of-stores
+UPDATE users SET changed_at = now_us()
+WHERE id IN (SELECT ms.user_id FROM rows(id text) CROSS JOIN memberships ms WHERE ms.dimension = 's:' || rows.id)
 
--- name: delete-memberships-of-merchant
-DELETE FROM memberships WHERE merchant_id = $1
+-- name: delete-memberships-of-merchants
+DELETE FROM memberships WHERE merchant_id IN (SELECT id FROM rows(id text))
 
--- name: delete-memberships-of-dimension
-DELETE FROM memberships WHERE dimension = $1
+-- name: delete-memberships-of-stores
+DELETE FROM memberships WHERE dimension IN (SELECT 's:' || id FROM rows(id text))
 
--- name: delete-memberships-of-user
-DELETE FROM memberships WHERE user_id = $1
+-- name: delete-addresses-of
+DELETE FROM addresses WHERE user_id IN (SELECT id FROM rows(id text))
 
 -- name: merchant
 SELECT id, name, attributes FROM merchants WHERE id = $1 AND deleted_at = 0
@@ -87,10 +89,14 @@ SELECT id, name, attributes FROM merchants WHERE id = $1 AND deleted_at = 0
 SELECT id, name, attributes FROM merchants WHERE id > $1 AND deleted_at = 0 ORDER BY id LIMIT $2
 
 -- name: store
-SELECT id, merchant_id, name, region, timezone, attributes FROM stores WHERE id = $1 AND deleted_at = 0
+SELECT id, merchant_id, name, region, timezone, hours, holidays, attributes FROM stores WHERE id = $1 AND deleted_at = 0
 
 -- name: stores
-SELECT id, merchant_id, name, region, timezone, attributes FROM stores
+SELECT id, merchant_id, name, region, timezone, hours, holidays, attributes FROM stores
+WHERE id > $1 AND deleted_at = 0 ORDER BY id LIMIT $2
+
+-- name: stores-of
+SELECT id, merchant_id, name, region, timezone, hours, holidays, attributes FROM stores
 WHERE merchant_id = $1 AND id > $2 AND deleted_at = 0 ORDER BY id LIMIT $3
 
 -- name: user
