@@ -1,10 +1,13 @@
 package tasks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tidings"
@@ -62,7 +65,11 @@ type group struct {
 	mu      sync.Mutex
 	waiting []*member
 	running bool
+	items   atomic.Int64 // of those that wait
 }
+
+// full tells whether a segment's worth waits.
+func (g *group) full() bool { return g.items.Load() >= tidings.SegmentSize }
 
 type member struct {
 	segment tidings.Segment
@@ -74,11 +81,15 @@ func (g *group) join(ctx context.Context, s tidings.Segment) error {
 	m := &member{segment: s, done: make(chan error, 1)}
 	g.mu.Lock()
 	g.waiting = append(g.waiting, m)
+	g.items.Add(int64(s.Size))
 	if !g.running {
 		g.running = true
 		go g.run()
 	}
 	g.mu.Unlock()
+	if g.full() {
+		g.turns.grown()
+	}
 	select {
 	case err := <-m.done:
 		return err
@@ -89,7 +100,7 @@ func (g *group) join(ctx context.Context, s tidings.Segment) error {
 
 func (g *group) run() {
 	for {
-		g.turns.take(g.name)
+		g.turns.take(g.name, g.full)
 		members := g.take()
 		if members != nil {
 			g.serve(members)
@@ -121,6 +132,9 @@ func (g *group) take() (members []*member) {
 		}
 	}
 	g.waiting = left
+	g.items.Add(-int64(items))
+	// In the order in which they were written, so that what is appended to streams rises.
+	slices.SortFunc(members, func(a, b *member) int { return cmp.Compare(a.segment.ID, b.segment.ID) })
 	return members
 }
 

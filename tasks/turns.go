@@ -1,56 +1,74 @@
 package tasks
 
 import (
+	"slices"
 	"sync"
 
 	"tidings"
 )
 
-// turns lets a few runs of a lane go at a time, those of the later stages first: what is on its way arrives before more is
-// begun. So a crowd waits where it costs nothing, in the queue of the first stage, and what a stage has just written is
-// still remembered when the next one asks for it.
+// turns lets the runs of a lane go one at a time, and a second one beside it only when what waits for it fills a run: so
+// small work gathers and shares its fixed costs, and large work keeps the database busy. Later stages go first: what is on
+// its way arrives before more is begun, a crowd waits where it costs nothing, in the queue of the first stage, and what a
+// stage has just written is still remembered when the next one asks for it.
 type turns struct {
 	mu      sync.Mutex
-	free    int
-	waiting [len(order)][]chan struct{}
+	running int
+	waiting []*turn // in order of arrival
 }
 
-// order is that of the road.
-var order = [...]tidings.StageName{tidings.Acquire, tidings.Render, tidings.Route, tidings.Deliver}
+// turn is a group's wait for its run.
+type turn struct {
+	stage int
+	full  func() bool // what waits fills a run
+	come  chan struct{}
+}
 
-// runsOfLane is how many runs a lane may have under way: one on the way to the database and one in it.
 const runsOfLane = 2
 
-func newTurns() *turns { return &turns{free: runsOfLane} }
-
-// take waits for a turn.
-func (t *turns) take(stage tidings.StageName) {
-	t.mu.Lock()
-	if t.free > 0 {
-		t.free--
-		t.mu.Unlock()
-		return
-	}
-	turn := make(chan struct{})
-	for i, s := range order {
-		if s == stage {
-			t.waiting[i] = append(t.waiting[i], turn)
-		}
-	}
-	t.mu.Unlock()
-	<-turn
+// place is a stage's on the road.
+func place(s tidings.StageName) int {
+	return slices.Index([]tidings.StageName{tidings.Acquire, tidings.Render, tidings.Route, tidings.Deliver}, s)
 }
 
-// give passes the turn on: to the latest stage that waits.
+// take waits for a turn.
+func (t *turns) take(s tidings.StageName, full func() bool) {
+	mine := &turn{stage: place(s), full: full, come: make(chan struct{})}
+	t.mu.Lock()
+	t.waiting = append(t.waiting, mine)
+	t.grant()
+	t.mu.Unlock()
+	<-mine.come
+}
+
+// give ends a turn.
 func (t *turns) give() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for i := len(t.waiting) - 1; i >= 0; i-- {
-		if w := t.waiting[i]; len(w) > 0 {
-			t.waiting[i] = w[1:]
-			close(w[0])
+	t.running--
+	t.grant()
+}
+
+// grown is called when more waits for a run.
+func (t *turns) grown() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.grant()
+}
+
+func (t *turns) grant() {
+	for t.running < runsOfLane {
+		next := -1
+		for i, w := range t.waiting {
+			if (t.running == 0 || w.full()) && (next < 0 || w.stage > t.waiting[next].stage) {
+				next = i
+			}
+		}
+		if next < 0 {
 			return
 		}
+		t.running++
+		close(t.waiting[next].come)
+		t.waiting = slices.Delete(t.waiting, next, next+1)
 	}
-	t.free++
 }

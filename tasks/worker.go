@@ -42,7 +42,7 @@ func Start(rdb redis.UniversalClient, w Work, bell *Doorbell, relay *Relay, met 
 	workers := &Workers{bell: bell}
 	a := adapter{relay: relay, metrics: met, log: log}
 	for _, lane := range w.Lanes {
-		t := newTurns()
+		t := &turns{}
 		for name, stage := range w.Stages {
 			if err := workers.serve(rdb, tidings.Segment{Lane: lane, Stage: name}, a.handle(name, stage, t), log, stage, w); err != nil {
 				return nil, err
