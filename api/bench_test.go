@@ -20,6 +20,7 @@ import (
 
 // idle is a store whose commits cost nothing, so that the benchmark measures the handler alone.
 type idle struct {
+	persons
 	records
 	key tidings.Key
 	ids *tidings.IDs
@@ -29,6 +30,7 @@ type idle struct {
 type (
 	records = api.Store
 	setting = platform.Store
+	persons = auth.People
 )
 
 // idleTypes knows one message type, under any name.
@@ -53,6 +55,8 @@ func (idleTypes) Type(_ context.Context, application, name string) (tidings.Mess
 	return tidings.MessageType{Application: application, Name: name, Lane: tidings.Normal, Channels: tidings.Channels,
 		Variables: []tidings.Variable{{Name: "order", Type: tidings.VariableString}, {Name: "amount", Type: tidings.VariableNumber}}}, nil
 }
+
+func (idleTypes) Quotas(context.Context) (map[string]tidings.Quota, error) { return nil, nil }
 
 func benchmark(b *testing.B, path, body string, keyed bool) {
 	k, written := auth.NewKey(tidings.ApplicationKey)

@@ -33,12 +33,17 @@ type Store interface {
 
 	Merchant(ctx context.Context, id string) (tidings.Merchant, error)
 	Store(ctx context.Context, id string) (tidings.Store, error)
+
+	Limits
+	Previews
+	PublishedTemplates(ctx context.Context, application, typ string) ([]tidings.Template, error)
 }
 
 // Platform is the configuration of who may send what.
 type Platform struct {
-	store Store
-	types types
+	store      Store
+	types      types
+	admissions admissions
 	// Check tells what is wrong with a template's sources.
 	check func(title, body, url string) tidings.FieldErrors
 	// newKey makes a key and the whole of it as its holder sends it.

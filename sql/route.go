@@ -14,7 +14,7 @@ func (db *DB) RouteWork(ctx context.Context, ss []tidings.Segment) (w tidings.Ro
 		w, err = db.readRouteWork(ctx, ss)
 	}
 	if err == nil && w.Outside() {
-		w.Addresses, err = db.addressChannels(ctx, strs(w.Items, func(i tidings.Item) string { return i.User }))
+		w.Addresses, err = db.AddressChannels(ctx, strs(w.Items, func(i tidings.Item) string { return i.User }))
 	}
 	return w, err
 }
@@ -85,7 +85,8 @@ func (db *DB) Via(ctx context.Context, items []tidings.Item) (map[tidings.Item][
 	return via, nil
 }
 
-func (db *DB) addressChannels(ctx context.Context, users []string) (map[string]map[tidings.Channel]bool, error) {
+// AddressChannels reads on which channels users have an address.
+func (db *DB) AddressChannels(ctx context.Context, users []string) (map[string]map[tidings.Channel]bool, error) {
 	var rows []struct {
 		User    string `db:"user_id"`
 		Channel string
