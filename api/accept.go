@@ -35,6 +35,9 @@ func (a *API) postMessage(w http.ResponseWriter, r *http.Request, p auth.Princip
 		return err
 	}
 	m, err := a.message(r.Context(), request.Application, body, a.Now())
+	if err == nil {
+		err = p.MayUse(m.Type, m.Channels...)
+	}
 	if err != nil {
 		return a.refuse(w, r, request, err)
 	}
@@ -49,6 +52,9 @@ func (a *API) request(w http.ResponseWriter, r *http.Request, p auth.Principal, 
 	application, err := ofApplication(p, q)
 	if err == nil {
 		err = q.err()
+	}
+	if err == nil && p.Kind == auth.Admin { // a key's application was looked at with the key
+		err = a.active(r.Context(), application)
 	}
 	if err != nil {
 		return tidings.Request{}, nil, err
@@ -66,6 +72,15 @@ func (a *API) request(w http.ResponseWriter, r *http.Request, p auth.Principal, 
 		request.Hash = requestHash(r.Method, r.URL.Path, body)
 	}
 	return request, body, nil
+}
+
+// active refuses a person's message for an application that may not send.
+func (a *API) active(ctx context.Context, application string) error {
+	app, err := a.Platform.Application(ctx, application)
+	if err == nil && app.State != tidings.ApplicationActive {
+		err = tidings.Errorf(tidings.Forbidden, "the application %s is %s", app.ID, app.State)
+	}
+	return err
 }
 
 // idempotencyKey reads the Idempotency-Key header: 1 to 255 visible ASCII characters.
@@ -192,7 +207,7 @@ func (a *API) postBatch(w http.ResponseWriter, r *http.Request, p auth.Principal
 	if n := len(rs); n == 0 || n > tidings.MaxBatch {
 		return errBatchSize
 	}
-	messages, err := a.messages(r.Context(), request.Application, rs, refused)
+	messages, err := a.messages(r.Context(), p, request.Application, rs, refused)
 	if err != nil {
 		return err
 	}
@@ -205,7 +220,7 @@ func (a *API) postBatch(w http.ResponseWriter, r *http.Request, p auth.Principal
 }
 
 // messages checks the messages of a batch, and notes in refused what is wrong with one; err is ours.
-func (a *API) messages(ctx context.Context, application string, rs []messageRequest, refused []error) (good []tidings.Message, err error) {
+func (a *API) messages(ctx context.Context, p auth.Principal, application string, rs []messageRequest, refused []error) (good []tidings.Message, err error) {
 	good = make([]tidings.Message, 0, len(rs))
 	now := a.Now()
 	for i := range rs {
@@ -215,6 +230,9 @@ func (a *API) messages(ctx context.Context, application string, rs []messageRequ
 		m, err := a.check(ctx, application, &rs[i], now)
 		if err != nil && tidings.CodeOf(err) == "" {
 			return nil, err
+		}
+		if err == nil {
+			err = p.MayUse(m.Type, m.Channels...)
 		}
 		if refused[i] = err; err == nil {
 			good = append(good, m)

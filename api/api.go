@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"tidings"
@@ -80,7 +81,8 @@ type Route struct {
 type Access struct {
 	Public bool
 	Kinds  []auth.Kind
-	Scope  string // what an application's or merchant's key must have been granted; "": any key of the kind
+	Scope  string      // what an application's or merchant's key must have been granted; "": any key of the kind
+	Action auth.Action // what a person must be allowed to do (auth.Roles)
 }
 
 // Routes lists the routes with who may use them.
@@ -96,22 +98,33 @@ func (a *API) guard(route Route) middleware.Handler {
 		if err != nil {
 			return err
 		}
-		if err := route.Access.check(p, route.Method); err != nil {
+		if err := route.Access.check(p); err != nil {
 			return err
 		}
 		if err := a.Auth.CheckOrigin(r, p); err != nil {
 			return err
 		}
+		if r.Method != http.MethodGet && route.Access.Action != auth.SendMessages { // accepting is no change of configuration
+			r = r.WithContext(tidings.WithActor(r.Context(), p.Actor(via(r))))
+		}
 		return route.handle(w, r, p)
 	}
 }
 
-func (c Access) check(p auth.Principal, method string) error {
+// via is the door that the audit log names.
+func via(r *http.Request) string {
+	if strings.HasPrefix(r.UserAgent(), "tidings-cli") {
+		return "cli"
+	}
+	return "api"
+}
+
+func (c Access) check(p auth.Principal) error {
 	switch {
 	case !slices.Contains(c.Kinds, p.Kind):
 		return tidings.Errorf(tidings.Forbidden, "this is not for the kind of credential you sent (%s)", p.Kind)
-	case p.Kind == auth.Admin && p.Role != auth.RoleAdmin && method != http.MethodGet:
-		return tidings.Errorf(tidings.Forbidden, "operators may look, and not change")
+	case p.Kind == auth.Admin:
+		return auth.May(p, c.Action, "")
 	case (p.Kind == auth.Application || p.Kind == auth.Merchant) && c.Scope != "" && !p.Has(c.Scope):
 		return tidings.Errorf(tidings.Forbidden, "the key lacks the scope %s", c.Scope)
 	}
@@ -136,11 +149,11 @@ func (a *API) noRoute(w http.ResponseWriter, r *http.Request) error {
 	return tidings.Errorf(tidings.MethodNotAllowed, "the route takes %v", allowed)
 }
 
-// applicationOf is the application that a request is about: an application's own, whatever else it names being as if it
-// did not exist; for admins the one named in the query, "" if none is.
+// applicationOf is the application that a request is about: that of an application's key or of a person who belongs to one,
+// whatever else it names being as if it did not exist; for all other people the one named in the query, "" if none is.
 func applicationOf(p auth.Principal, q *query) (string, error) {
 	named := q.text("application")
-	if p.Kind == auth.Admin {
+	if p.Kind == auth.Admin && !p.Bound() {
 		return named, nil
 	}
 	if named != "" && named != p.Application {

@@ -29,6 +29,14 @@ func (a *API) getMessages(w http.ResponseWriter, r *http.Request, p auth.Princip
 	if err := q.err(); err != nil {
 		return err
 	}
+	if p.Kind == auth.Application && len(p.Types) > 0 {
+		if mq.Type == "" && len(p.Types) == 1 {
+			mq.Type = p.Types[0]
+		}
+		if err := p.MayUse(mq.Type); err != nil {
+			return err
+		}
+	}
 	items, more, err := a.Store.Messages(r.Context(), mq)
 	if err != nil {
 		return err
@@ -38,19 +46,25 @@ func (a *API) getMessages(w http.ResponseWriter, r *http.Request, p auth.Princip
 }
 
 // one reads what every request about one message has.
-func one(r *http.Request, p auth.Principal, q *query) (application string, id tidings.ID, err error) {
+func (a *API) one(r *http.Request, p auth.Principal, q *query) (application string, id tidings.ID, err error) {
 	if application, err = applicationOf(p, q); err != nil {
 		return "", 0, err
 	}
 	if err = q.err(); err != nil {
 		return "", 0, err
 	}
-	id, err = pathID(r)
+	if id, err = pathID(r); err != nil || p.Kind != auth.Application || len(p.Types) == 0 {
+		return application, id, err
+	}
+	status, err := a.Store.Message(r.Context(), application, id) // the key is for some types only
+	if err == nil && p.MayUse(status.Type) != nil {
+		err = notFound("message")
+	}
 	return application, id, err
 }
 
 func (a *API) getMessage(w http.ResponseWriter, r *http.Request, p auth.Principal) error {
-	application, id, err := one(r, p, queryOf(r))
+	application, id, err := a.one(r, p, queryOf(r))
 	if err != nil {
 		return err
 	}
@@ -64,7 +78,7 @@ func (a *API) getMessage(w http.ResponseWriter, r *http.Request, p auth.Principa
 func (a *API) getDeliveries(w http.ResponseWriter, r *http.Request, p auth.Principal) error {
 	q := queryOf(r)
 	after, limit := q.name("after"), q.limit()
-	application, id, err := one(r, p, q)
+	application, id, err := a.one(r, p, q)
 	if err != nil {
 		return err
 	}
@@ -87,7 +101,7 @@ type canceled struct {
 }
 
 func (a *API) cancelMessage(w http.ResponseWriter, r *http.Request, p auth.Principal) error {
-	application, id, err := one(r, p, queryOf(r))
+	application, id, err := a.one(r, p, queryOf(r))
 	if err != nil {
 		return err
 	}
@@ -106,6 +120,9 @@ func (a *API) cancelByKey(w http.ResponseWriter, r *http.Request, p auth.Princip
 	}
 	if err != nil {
 		return err
+	}
+	if p.Kind == auth.Application && len(p.Types) > 0 {
+		return tidings.Errorf(tidings.Forbidden, "the key is for some message types only, and a cancellation key may stand for others: cancel by id")
 	}
 	var body struct {
 		Key string `json:"cancellation_key"`

@@ -1,8 +1,9 @@
 package api
 
 import (
+	"context"
 	"net/http"
-	"time"
+	"slices"
 
 	"tidings"
 	"tidings/auth"
@@ -40,19 +41,59 @@ func whole[T any](w http.ResponseWriter, items []T, err error) error {
 	return middleware.WriteJSON(w, http.StatusOK, pageOf[T]{Data: items})
 }
 
-func (a *API) getApplications(w http.ResponseWriter, r *http.Request, _ auth.Principal) error {
+func (a *API) applyApplication(w http.ResponseWriter, r *http.Request, _ auth.Principal) error {
+	if err := queryOf(r).err(); err != nil {
+		return err
+	}
+	var app tidings.Application
+	if err := readJSON(w, r, &app); err != nil {
+		return err
+	}
+	app, err := a.Platform.Apply(r.Context(), app)
+	return created(w, app, err)
+}
+
+func (a *API) decide(approve bool) handler {
+	return func(w http.ResponseWriter, r *http.Request, _ auth.Principal) error {
+		if err := queryOf(r).err(); err != nil {
+			return err
+		}
+		var body struct {
+			Comment string `json:"comment"`
+		}
+		if err := readJSON(w, r, &body); err != nil {
+			return err
+		}
+		app, err := a.Platform.Decide(r.Context(), r.PathValue("id"), approve, body.Comment)
+		return put(w, app, err)
+	}
+}
+
+// sees tells whether an application is one that the principal is told of: who belongs to one sees that, and what he applied for.
+func sees(p auth.Principal, app tidings.Application) bool {
+	if p.Kind == auth.Admin && !p.Bound() {
+		return true
+	}
+	return app.ID == p.Application || p.Kind == auth.Admin && app.AppliedBy == p.Account
+}
+
+func (a *API) getApplications(w http.ResponseWriter, r *http.Request, p auth.Principal) error {
 	if err := queryOf(r).err(); err != nil {
 		return err
 	}
 	apps, err := a.Platform.Applications(r.Context())
+	apps = slices.DeleteFunc(apps, func(app tidings.Application) bool { return !sees(p, app) })
 	return whole(w, apps, err)
 }
 
 func (a *API) getApplication(w http.ResponseWriter, r *http.Request, p auth.Principal) error {
-	if p.Kind == auth.Application && p.Application != r.PathValue("id") {
-		return notFound("application")
-	}
-	return lookUp(w, r, "application", a.Platform.Application)
+	return lookUp(w, r, "application", func(ctx context.Context, id string) (tidings.Application, error) {
+		app, err := a.Platform.Application(ctx, id)
+		if err == nil && !sees(p, app) {
+			err = notFound("application")
+		}
+		return app, err
+	})
 }
 
 func (a *API) setState(s tidings.ApplicationState) handler {
@@ -63,106 +104,6 @@ func (a *API) setState(s tidings.ApplicationState) handler {
 		app, err := a.Platform.SetState(r.Context(), r.PathValue("id"), s)
 		return put(w, app, err)
 	}
-}
-
-// keyRequest is the body that asks for a key. Which of its fields a key may have depends on its kind.
-type keyRequest struct {
-	Kind      tidings.KeyKind `json:"kind"`
-	Merchant  string          `json:"merchant"`
-	Store     string          `json:"store"`
-	Role      tidings.Role    `json:"role"`
-	Name      string          `json:"name"`
-	Scopes    []string        `json:"scopes"`
-	ExpiresAt string          `json:"expires_at"`
-}
-
-// shownKey is the answer that alone ever holds the whole key.
-type shownKey struct {
-	tidings.Key
-	Secret string `json:"key"`
-}
-
-func (a *API) postApplicationKey(w http.ResponseWriter, r *http.Request, _ auth.Principal) error {
-	return a.createKey(w, r, tidings.ApplicationKey, r.PathValue("id"))
-}
-
-func (a *API) postKey(w http.ResponseWriter, r *http.Request, _ auth.Principal) error {
-	return a.createKey(w, r, "", "")
-}
-
-func (a *API) createKey(w http.ResponseWriter, r *http.Request, kind tidings.KeyKind, application string) error {
-	if err := queryOf(r).err(); err != nil {
-		return err
-	}
-	var body keyRequest
-	if err := readJSON(w, r, &body); err != nil {
-		return err
-	}
-	k, err := body.key(kind, application)
-	if err != nil {
-		return err
-	}
-	k, shown, err := a.Platform.CreateKey(r.Context(), k)
-	return created(w, shownKey{Key: k, Secret: shown}, err)
-}
-
-// key is what the request asks for; kind and application are the path's, if it has them.
-func (b keyRequest) key(kind tidings.KeyKind, application string) (tidings.Key, error) {
-	var errs tidings.FieldErrors
-	if kind == "" {
-		kind = b.Kind
-	} else if b.Kind != "" && b.Kind != kind {
-		errs.Add("kind", "unknown", "keys under an application are the application's")
-	}
-	if application == "" && kind == tidings.ApplicationKey {
-		errs.Add("kind", "unknown", "merchant or admin; an application's keys are made under the application")
-	}
-	k := tidings.Key{Kind: kind, Application: application, Role: b.Role, Name: b.Name, Scopes: b.Scopes}
-	switch {
-	case b.Merchant != "" && b.Store != "":
-		errs.Add("store", "malformed", "give merchant or store, not both")
-	case b.Merchant != "":
-		k.Dimension = tidings.ViaMerchant + b.Merchant
-	case b.Store != "":
-		k.Dimension = tidings.ViaStore + b.Store
-	}
-	k.ExpiresAt = readTime(&errs, "expires_at", b.ExpiresAt).Truncate(time.Microsecond)
-	return k, errs.Err(tidings.Invalid)
-}
-
-func (a *API) getApplicationKeys(w http.ResponseWriter, r *http.Request, _ auth.Principal) error {
-	return a.listKeys(w, r, r.PathValue("id"))
-}
-
-func (a *API) getKeys(w http.ResponseWriter, r *http.Request, _ auth.Principal) error {
-	return a.listKeys(w, r, "")
-}
-
-func (a *API) listKeys(w http.ResponseWriter, r *http.Request, application string) error {
-	if err := queryOf(r).err(); err != nil {
-		return err
-	}
-	keys, err := a.Platform.Keys(r.Context(), application)
-	return whole(w, keys, err)
-}
-
-func (a *API) deleteApplicationKey(w http.ResponseWriter, r *http.Request, _ auth.Principal) error {
-	return a.revoke(w, r, r.PathValue("id"))
-}
-
-func (a *API) deleteKey(w http.ResponseWriter, r *http.Request, _ auth.Principal) error {
-	return a.revoke(w, r, "")
-}
-
-func (a *API) revoke(w http.ResponseWriter, r *http.Request, application string) error {
-	if err := queryOf(r).err(); err != nil {
-		return err
-	}
-	if err := a.Platform.RevokeKey(r.Context(), application, r.PathValue("key")); err != nil {
-		return err
-	}
-	w.WriteHeader(http.StatusNoContent)
-	return nil
 }
 
 // owned reads the application that a request about types or templates is about, and its body if v is not nil.
@@ -222,70 +163,9 @@ func (a *API) putType(w http.ResponseWriter, r *http.Request, p auth.Principal) 
 		return fieldError(tidings.Invalid, "name", "malformed", "is not the name in the path")
 	}
 	t.Name = name
+	if err := p.MayUse(name, t.Channels...); err != nil {
+		return err
+	}
 	t, err = a.Platform.PutType(r.Context(), t)
-	return put(w, t, err)
-}
-
-func (a *API) getTemplates(w http.ResponseWriter, r *http.Request, p auth.Principal) error {
-	q := queryOf(r)
-	typ := q.name("type")
-	application, err := ofApplication(p, q)
-	if err == nil {
-		err = q.err()
-	}
-	if err != nil {
-		return err
-	}
-	templates, err := a.Platform.Templates(r.Context(), application, typ)
-	return whole(w, templates, err)
-}
-
-// templateRequest is a new version of a template.
-type templateRequest struct {
-	Application string          `json:"application"`
-	Type        string          `json:"type"`
-	Channel     tidings.Channel `json:"channel"`
-	Locale      string          `json:"locale"`
-	Title       string          `json:"title"`
-	Body        string          `json:"body"`
-	URL         string          `json:"url"`
-}
-
-func (a *API) postTemplate(w http.ResponseWriter, r *http.Request, p auth.Principal) error {
-	var b templateRequest
-	application, err := owned(w, r, p, &b)
-	if err == nil {
-		err = ownedBy(&b.Application, application)
-	}
-	if err != nil {
-		return err
-	}
-	t, err := a.Platform.CreateTemplate(r.Context(), tidings.Template{
-		Application: b.Application, Type: b.Type, Channel: b.Channel, Locale: b.Locale, Title: b.Title, Body: b.Body, URL: b.URL,
-	})
-	return created(w, t, err)
-}
-
-// publishRequest names a version of a template.
-type publishRequest struct {
-	Application string          `json:"application"`
-	Type        string          `json:"type"`
-	Channel     tidings.Channel `json:"channel"`
-	Locale      string          `json:"locale"`
-	Version     int             `json:"version"`
-}
-
-func (a *API) publishTemplate(w http.ResponseWriter, r *http.Request, p auth.Principal) error {
-	var b publishRequest
-	application, err := owned(w, r, p, &b)
-	if err == nil {
-		err = ownedBy(&b.Application, application)
-	}
-	if err != nil {
-		return err
-	}
-	t, err := a.Platform.PublishTemplate(r.Context(), tidings.Template{
-		Application: b.Application, Type: b.Type, Channel: b.Channel, Locale: b.Locale, Version: b.Version,
-	})
 	return put(w, t, err)
 }

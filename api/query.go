@@ -188,3 +188,16 @@ func byName[T any](items []T, limit int, id func(T) string) pageOf[T] {
 	}
 	return p
 }
+
+// number reads a whole number from 0 on; 0 when it is not given.
+func (q *query) number(name string) int64 {
+	text := q.text(name)
+	if text == "" {
+		return 0
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 0 {
+		q.errs.Add(name, "malformed", "a whole number")
+	}
+	return n
+}

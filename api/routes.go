@@ -7,20 +7,22 @@ import (
 
 var public = Access{Public: true}
 
-// application lets in keys of applications that have scope, and admins.
-func application(scope string) Access {
-	return Access{Kinds: []auth.Kind{auth.Application, auth.Admin}, Scope: scope}
+// application lets in keys of applications that have scope, and people who may do act.
+func application(scope string, act auth.Action) Access {
+	return Access{Kinds: []auth.Kind{auth.Application, auth.Admin}, Scope: scope, Action: act}
 }
 
-// merchant lets in keys of merchants' systems that have scope, and admins.
-func merchant(scope string) Access {
-	return Access{Kinds: []auth.Kind{auth.Merchant, auth.Admin}, Scope: scope}
+// merchant lets in keys of merchants' systems that have scope, and people who may do act.
+func merchant(scope string, act auth.Action) Access {
+	return Access{Kinds: []auth.Kind{auth.Merchant, auth.Admin}, Scope: scope, Action: act}
 }
 
-var (
-	user  = Access{Kinds: []auth.Kind{auth.User}}
-	admin = Access{Kinds: []auth.Kind{auth.Admin}} // operators: GET only
-)
+// people lets in those whose role may do act.
+func people(act auth.Action) Access {
+	return Access{Kinds: []auth.Kind{auth.Admin}, Action: act}
+}
+
+var user = Access{Kinds: []auth.Kind{auth.User}}
 
 // routes is the whole of the API: a route that is not here does not exist, and one without an Access lets nobody in.
 func (a *API) routes() []Route {
@@ -30,68 +32,90 @@ func (a *API) routes() []Route {
 		history, mark         = tidings.ScopeHistoryRead, tidings.ScopeInboxWrite
 	)
 	return []Route{
-		{"POST", "/v1/messages", application(send), a.postMessage},
-		{"POST", "/v1/messages/batch", application(send), a.postBatch},
-		{"POST", "/v1/messages:cancel", application(send), a.cancelByKey},
-		{"GET", "/v1/messages", application(read), a.getMessages},
-		{"GET", "/v1/messages/{id}", application(read), a.getMessage},
-		{"GET", "/v1/messages/{id}/deliveries", application(read), a.getDeliveries},
-		{"DELETE", "/v1/messages/{id}", application(send), a.cancelMessage},
+		{"POST", "/v1/messages", application(send, auth.SendMessages), a.postMessage},
+		{"POST", "/v1/messages/batch", application(send, auth.SendMessages), a.postBatch},
+		{"POST", "/v1/messages:cancel", application(send, auth.CancelMessages), a.cancelByKey},
+		{"GET", "/v1/messages", application(read, auth.ReadApplication), a.getMessages},
+		{"GET", "/v1/messages/{id}", application(read, auth.ReadApplication), a.getMessage},
+		{"GET", "/v1/messages/{id}/deliveries", application(read, auth.ReadApplication), a.getDeliveries},
+		{"DELETE", "/v1/messages/{id}", application(send, auth.CancelMessages), a.cancelMessage},
 
 		{"GET", "/v1/inbox", user, a.getInbox},
 		{"GET", "/v1/inbox/unread", user, a.getUnread},
 		{"POST", "/v1/inbox/seen", user, a.markInbox(tidings.MarkSeen)},
 		{"POST", "/v1/inbox/read", user, a.markInbox(tidings.MarkRead)},
 		{"POST", "/v1/inbox/archive", user, a.markInbox(tidings.MarkArchive)},
-		{"POST", "/v1/tokens", application(mint), a.postToken},
+		{"POST", "/v1/tokens", application(mint, auth.MintTokens), a.postToken},
 
-		{"GET", "/v1/merchants/{id}/messages", merchant(history), a.getHistory(tidings.ViaMerchant)},
-		{"POST", "/v1/merchants/{id}/messages/seen", merchant(mark), a.markHistory(tidings.ViaMerchant, tidings.MarkSeen)},
-		{"POST", "/v1/merchants/{id}/messages/read", merchant(mark), a.markHistory(tidings.ViaMerchant, tidings.MarkRead)},
-		{"POST", "/v1/merchants/{id}/messages/archive", merchant(mark), a.markHistory(tidings.ViaMerchant, tidings.MarkArchive)},
-		{"GET", "/v1/stores/{id}/messages", merchant(history), a.getHistory(tidings.ViaStore)},
-		{"POST", "/v1/stores/{id}/messages/seen", merchant(mark), a.markHistory(tidings.ViaStore, tidings.MarkSeen)},
-		{"POST", "/v1/stores/{id}/messages/read", merchant(mark), a.markHistory(tidings.ViaStore, tidings.MarkRead)},
-		{"POST", "/v1/stores/{id}/messages/archive", merchant(mark), a.markHistory(tidings.ViaStore, tidings.MarkArchive)},
+		{"GET", "/v1/merchants/{id}/messages", merchant(history, auth.ReadHistory), a.getHistory(tidings.ViaMerchant)},
+		{"POST", "/v1/merchants/{id}/messages/seen", merchant(mark, auth.WriteHistory), a.markHistory(tidings.ViaMerchant, tidings.MarkSeen)},
+		{"POST", "/v1/merchants/{id}/messages/read", merchant(mark, auth.WriteHistory), a.markHistory(tidings.ViaMerchant, tidings.MarkRead)},
+		{"POST", "/v1/merchants/{id}/messages/archive", merchant(mark, auth.WriteHistory), a.markHistory(tidings.ViaMerchant, tidings.MarkArchive)},
+		{"GET", "/v1/stores/{id}/messages", merchant(history, auth.ReadHistory), a.getHistory(tidings.ViaStore)},
+		{"POST", "/v1/stores/{id}/messages/seen", merchant(mark, auth.WriteHistory), a.markHistory(tidings.ViaStore, tidings.MarkSeen)},
+		{"POST", "/v1/stores/{id}/messages/read", merchant(mark, auth.WriteHistory), a.markHistory(tidings.ViaStore, tidings.MarkRead)},
+		{"POST", "/v1/stores/{id}/messages/archive", merchant(mark, auth.WriteHistory), a.markHistory(tidings.ViaStore, tidings.MarkArchive)},
 
-		{"GET", "/v1/merchants", application(directory), a.getMerchants},
-		{"PUT", "/v1/merchants/{id}", application(directory), a.putMerchant},
-		{"GET", "/v1/merchants/{id}", application(directory), a.getMerchant},
-		{"DELETE", "/v1/merchants/{id}", application(directory), a.deleteMerchant},
-		{"GET", "/v1/stores", application(directory), a.getStores},
-		{"PUT", "/v1/stores/{id}", application(directory), a.putStore},
-		{"GET", "/v1/stores/{id}", application(directory), a.getStore},
-		{"DELETE", "/v1/stores/{id}", application(directory), a.deleteStore},
-		{"GET", "/v1/users", application(directory), a.getUsers},
-		{"PUT", "/v1/users/{id}", application(directory), a.putUser},
-		{"GET", "/v1/users/{id}", application(directory), a.getUser},
-		{"DELETE", "/v1/users/{id}", application(directory), a.deleteUser},
-		{"PUT", "/v1/users/{id}/addresses", application(directory), a.putAddresses},
-		{"POST", "/v1/directory/import", application(directory), a.importDirectory},
+		{"GET", "/v1/merchants", application(directory, auth.ReadDirectory), a.getMerchants},
+		{"PUT", "/v1/merchants/{id}", application(directory, auth.WriteDirectory), a.putMerchant},
+		{"GET", "/v1/merchants/{id}", application(directory, auth.ReadDirectory), a.getMerchant},
+		{"DELETE", "/v1/merchants/{id}", application(directory, auth.WriteDirectory), a.deleteMerchant},
+		{"GET", "/v1/stores", application(directory, auth.ReadDirectory), a.getStores},
+		{"PUT", "/v1/stores/{id}", application(directory, auth.WriteDirectory), a.putStore},
+		{"GET", "/v1/stores/{id}", application(directory, auth.ReadDirectory), a.getStore},
+		{"DELETE", "/v1/stores/{id}", application(directory, auth.WriteDirectory), a.deleteStore},
+		{"GET", "/v1/users", application(directory, auth.ReadDirectory), a.getUsers},
+		{"PUT", "/v1/users/{id}", application(directory, auth.WriteDirectory), a.putUser},
+		{"GET", "/v1/users/{id}", application(directory, auth.ReadDirectory), a.getUser},
+		{"DELETE", "/v1/users/{id}", application(directory, auth.WriteDirectory), a.deleteUser},
+		{"PUT", "/v1/users/{id}/addresses", application(directory, auth.WriteDirectory), a.putAddresses},
+		{"POST", "/v1/directory/import", application(directory, auth.WriteDirectory), a.importDirectory},
 
-		{"POST", "/v1/applications", admin, a.postApplication},
-		{"GET", "/v1/applications", admin, a.getApplications},
-		{"GET", "/v1/applications/{id}", application(""), a.getApplication},
-		{"POST", "/v1/applications/{id}/suspend", admin, a.setState(tidings.ApplicationSuspended)},
-		{"POST", "/v1/applications/{id}/resume", admin, a.setState(tidings.ApplicationActive)},
-		{"POST", "/v1/applications/{id}/keys", admin, a.postApplicationKey},
-		{"GET", "/v1/applications/{id}/keys", admin, a.getApplicationKeys},
-		{"DELETE", "/v1/applications/{id}/keys/{key}", admin, a.deleteApplicationKey},
-		{"POST", "/v1/keys", admin, a.postKey},
-		{"GET", "/v1/keys", admin, a.getKeys},
-		{"DELETE", "/v1/keys/{key}", admin, a.deleteKey},
+		{"POST", "/v1/applications", people(auth.CreateApplication), a.postApplication},
+		{"POST", "/v1/applications:apply", people(auth.ApplyApplication), a.applyApplication},
+		{"GET", "/v1/applications", people(auth.OwnAccount), a.getApplications},                   // bound people: their own
+		{"GET", "/v1/applications/{id}", application("", auth.OwnAccount), a.getApplication},      // likewise
+		{"POST", "/v1/applications/{id}/approve", people(auth.DecideApplication), a.decide(true)}, // not by who applied
+		{"POST", "/v1/applications/{id}/reject", people(auth.DecideApplication), a.decide(false)}, // likewise
+		{"POST", "/v1/applications/{id}/suspend", people(auth.HaltApplication), a.setState(tidings.ApplicationSuspended)},
+		{"POST", "/v1/applications/{id}/resume", people(auth.HaltApplication), a.setState(tidings.ApplicationActive)},
+		{"POST", "/v1/applications/{id}/keys", people(auth.WriteKeys), a.postApplicationKey},
+		{"GET", "/v1/applications/{id}/keys", people(auth.ReadKeys), a.getApplicationKeys},
+		{"DELETE", "/v1/applications/{id}/keys/{key}", people(auth.WriteKeys), a.deleteApplicationKey},
+		{"POST", "/v1/keys", people(auth.ManageAccounts), a.postKey},
+		{"GET", "/v1/keys", people(auth.ReadInstallation), a.getKeys},
+		{"DELETE", "/v1/keys/{key}", people(auth.ManageAccounts), a.deleteKey},
 
-		{"GET", "/v1/types", application(""), a.getTypes},
-		{"PUT", "/v1/types/{name}", application(templates), a.putType},
-		{"GET", "/v1/types/{name}", application(""), a.getType},
-		{"GET", "/v1/templates", application(""), a.getTemplates},
-		{"POST", "/v1/templates", application(templates), a.postTemplate},
-		{"POST", "/v1/templates/publish", application(templates), a.publishTemplate},
+		{"POST", "/v1/accounts", people(auth.ManageAccounts), a.postAccount},
+		{"GET", "/v1/accounts", people(auth.ReadInstallation), a.getAccounts},
+		{"GET", "/v1/accounts/{id}", people(auth.ReadInstallation), a.getAccount},
+		{"PUT", "/v1/accounts/{id}", people(auth.ManageAccounts), a.putAccount},
+		{"GET", "/v1/account", people(auth.OwnAccount), a.getOwnAccount},
+		{"PUT", "/v1/account", people(auth.OwnAccount), a.putOwnAccount},
+		{"POST", "/v1/account/keys", people(auth.OwnAccount), a.postOwnKey},
+		{"GET", "/v1/account/keys", people(auth.OwnAccount), a.getOwnKeys},
+		{"DELETE", "/v1/account/keys/{key}", people(auth.OwnAccount), a.deleteOwnKey},
+		{"GET", "/v1/audit", people(auth.ReadAudit), a.getAudit},
+		{"GET", "/v1/audit/verify", people(auth.ReadAudit), a.verifyAudit},
+
+		{"GET", "/v1/types", application("", auth.ReadApplication), a.getTypes},
+		{"PUT", "/v1/types/{name}", application(templates, auth.WriteTypes), a.putType},
+		{"GET", "/v1/types/{name}", application("", auth.ReadApplication), a.getType},
+		{"GET", "/v1/templates", application("", auth.ReadApplication), a.getTemplates},
+		{"POST", "/v1/templates", application(templates, auth.WriteTemplates), a.postTemplate},
+		{"GET", "/v1/templates/submitted", people(auth.ReadApplication), a.getSubmitted},
+		{"GET", "/v1/templates/report", application(templates, auth.ReadApplication), a.getReport},
+		{"POST", "/v1/templates/submit", application(templates, auth.WriteTemplates), a.submitTemplate},
+		{"POST", "/v1/templates/approve", people(auth.ReviewTemplates), a.review(true)}, // not by the author
+		{"POST", "/v1/templates/reject", people(auth.ReviewTemplates), a.review(false)}, // likewise
+		{"POST", "/v1/templates/publish", application(templates, auth.WriteTemplates), a.publishTemplate},
+		{"POST", "/v1/templates/rollback", application(templates, auth.WriteTemplates), a.rollbackTemplate},
+		{"POST", "/v1/templates/discard", people(auth.DiscardTemplates), a.discardTemplate},
 
 		{"GET", "/v1/receipts/{provider}", public, a.receive}, // signed
 		{"POST", "/v1/receipts/{provider}", public, a.receive},
 
-		{"GET", "/v1/balance", admin, a.getBalance},
+		{"GET", "/v1/balance", people(auth.ReadInstallation), a.getBalance},
 		{"GET", "/openapi.yaml", public, a.getOpenAPI},
 		{"GET", "/healthz", public, a.getHealth},
 		{"GET", "/readyz", public, a.getReady},

@@ -37,20 +37,49 @@ const (
 // Principal is who is asking, and what it may do.
 type Principal struct {
 	Kind        Kind
-	Application string       // of applications and users; of people who belong to one
-	Account     string       // of people; of an application's key: who made it
-	Dimension   string       // of merchants: "m:acme" or "s:acme-1"
-	Role        tidings.Role // of people
-	User        string       // of users
-	KeyID       string       // the key it came with; "" for users and the first admin
-	Scopes      []string     // of keys
-	Types       []string     // of users: the message types they may see; none means all
-	Expires     time.Time    // when the credential ends; zero: never
+	Application string            // of applications and users; of people who belong to one
+	Account     string            // of people; of an application's key: who made it
+	Dimension   string            // of merchants: "m:acme" or "s:acme-1"
+	Role        tidings.Role      // of people
+	User        string            // of users
+	KeyID       string            // the key it came with; "" for users and the first admin
+	Scopes      []string          // of keys
+	Types       []string          // of users: the message types they may see; of application keys: that they may use; none means all
+	Channels    []tidings.Channel // of application keys: the channels they may use; none means all
+	Expires     time.Time         // when the credential ends; zero: never
 }
 
 // Has tells whether the principal's key was granted scope. Admins of role admin need none.
 func (p Principal) Has(scope string) bool {
-	return p.Kind == Admin && p.Role == RoleAdmin || slices.Contains(p.Scopes, scope)
+	return p.Kind == Admin && p.Role == tidings.RoleAdmin || slices.Contains(p.Scopes, scope)
+}
+
+// Actor is the principal as the audit log names it; via is the door.
+func (p Principal) Actor(via string) tidings.Actor {
+	who := tidings.Actor{Account: p.Account, Key: p.KeyID, Via: via}
+	switch {
+	case p.Kind == User:
+		who.Account = "user:" + p.User
+	case who.Account == "" && p.KeyID != "":
+		who.Account = keyMark + p.KeyID
+	}
+	return who
+}
+
+// MayUse refuses a message type or channel that the principal's key was not made for.
+func (p Principal) MayUse(typ string, channels ...tidings.Channel) error {
+	if p.Kind != Application {
+		return nil
+	}
+	if len(p.Types) > 0 && !slices.Contains(p.Types, typ) {
+		return tidings.Errorf(tidings.Forbidden, "the key is not for the message type %s", typ)
+	}
+	for _, c := range channels {
+		if len(p.Channels) > 0 && !slices.Contains(p.Channels, c) {
+			return tidings.Errorf(tidings.Forbidden, "the key is not for the channel %s", c)
+		}
+	}
+	return nil
 }
 
 // Keys is where the Authenticator looks keys and applications up. "Not found" is a *tidings.Error.
@@ -58,6 +87,7 @@ type Keys interface {
 	Key(ctx context.Context, id string) (tidings.Key, error)
 	Application(ctx context.Context, id string) (tidings.Application, error)
 	Applications(ctx context.Context) ([]tidings.Application, error)
+	People
 }
 
 // cacheTime bounds how long a revoked key or a suspended application still gets in. The promise is 5 s on every node; one
@@ -67,6 +97,7 @@ const cacheTime = 4 * time.Second
 // Authenticator tells who is asking. It is safe for use by several goroutines.
 type Authenticator struct {
 	keys   Keys
+	people People
 	tokens *Tokens
 	admin  [sha256.Size]byte // of the admin token
 	open   bool              // an admin token is set
@@ -75,12 +106,15 @@ type Authenticator struct {
 	byID    cache[tidings.Key]
 	apps    cache[tidings.Application]
 	origins cache[[]tidings.Application]
+	persons cache[tidings.Account]
+	failed  failures
+	used    used
 }
 
 // New returns an Authenticator. adminToken is TIDINGS_ADMIN_TOKEN; when it is empty nobody gets in by it.
 func New(keys Keys, tokens *Tokens, adminToken string, now func() time.Time) *Authenticator {
 	return &Authenticator{
-		keys: keys, tokens: tokens, admin: sha256.Sum256([]byte(adminToken)), open: adminToken != "", now: now,
+		keys: keys, people: keys, tokens: tokens, admin: sha256.Sum256([]byte(adminToken)), open: adminToken != "", now: now,
 	}
 }
 
@@ -97,12 +131,17 @@ func (a *Authenticator) Authenticate(r *http.Request) (Principal, error) {
 // Bearer tells who holds token: a key, a user token or the admin token.
 func (a *Authenticator) Bearer(ctx context.Context, token string) (Principal, error) {
 	if a.isAdminToken(token) {
-		return Principal{Kind: Admin, Role: RoleAdmin}, nil
+		return root(), nil
 	}
 	if id, secret, ok := splitKey(token); ok {
 		return a.byKey(ctx, token[:prefixLength], id, secret)
 	}
 	return a.byToken(token)
+}
+
+// root is who comes with the admin token.
+func root() Principal {
+	return Principal{Kind: Admin, Account: tidings.RootAccount, Role: tidings.RoleAdmin}
 }
 
 func (a *Authenticator) isAdminToken(token string) bool {
@@ -123,25 +162,57 @@ func errKey() error {
 	return tidings.Errorf(tidings.Unauthenticated, "the key is unknown, revoked or expired")
 }
 
-func (a *Authenticator) byKey(ctx context.Context, prefix, id, secret string) (Principal, error) {
+// lookUpKey reads a key that was neither revoked nor has expired.
+func (a *Authenticator) lookUpKey(ctx context.Context, id string) (tidings.Key, error) {
 	k, err := a.byID.get(a.now(), id, func() (tidings.Key, error) { return a.keys.Key(ctx, id) })
 	if tidings.CodeOf(err) == tidings.NotFound {
-		return Principal{}, errKey()
+		return k, errKey()
 	}
 	if err != nil {
-		return Principal{}, fmt.Errorf("look up key %s: %w", id, err)
+		return k, fmt.Errorf("look up key %s: %w", id, err)
 	}
-	expired := !k.ExpiresAt.IsZero() && !a.now().Before(k.ExpiresAt)
-	if !Matches(k, secret) || prefixOf(k.Kind) != prefix || !k.RevokedAt.IsZero() || expired {
+	if expired := !k.ExpiresAt.IsZero() && !a.now().Before(k.ExpiresAt); expired || !k.RevokedAt.IsZero() {
+		return k, errKey()
+	}
+	return k, nil
+}
+
+func (a *Authenticator) byKey(ctx context.Context, prefix, id, secret string) (Principal, error) {
+	k, err := a.lookUpKey(ctx, id)
+	if err != nil {
+		return Principal{}, err
+	}
+	if !Matches(k, secret) || prefixOf(k.Kind) != prefix {
 		return Principal{}, errKey()
 	}
+	a.used.note(id, a.now())
+	if k.Kind == tidings.AdminKey {
+		return a.person(ctx, k)
+	}
 	p := Principal{
-		Kind: Kind(k.Kind), Application: k.Application, Dimension: k.Dimension, Role: k.Role, KeyID: k.ID, Scopes: k.Scopes,
-		Expires: k.ExpiresAt,
+		Kind: Kind(k.Kind), Application: k.Application, Account: k.MadeBy, Dimension: k.Dimension, KeyID: k.ID, Scopes: k.Scopes,
+		Types: k.Types, Channels: k.Channels, Expires: k.ExpiresAt,
 	}
 	if p.Kind == Application {
 		return p, a.active(ctx, p.Application)
 	}
+	return p, nil
+}
+
+// person is who holds an admin key: an account as it is now, or for a key without one the key itself.
+func (a *Authenticator) person(ctx context.Context, k tidings.Key) (Principal, error) {
+	p := Principal{Kind: Admin, Account: keyMark + k.ID, Role: k.Role, KeyID: k.ID, Expires: k.ExpiresAt}
+	if k.Account == "" {
+		return p, nil
+	}
+	known, err := a.persons.get(a.now(), k.Account, func() (tidings.Account, error) { return a.people.Account(ctx, k.Account) })
+	if tidings.CodeOf(err) == tidings.NotFound || err == nil && known.State != tidings.AccountActive {
+		return Principal{}, errKey()
+	}
+	if err != nil {
+		return Principal{}, fmt.Errorf("look up account %s: %w", k.Account, err)
+	}
+	p.Account, p.Role, p.Application = known.ID, known.Role, known.Application
 	return p, nil
 }
 

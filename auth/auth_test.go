@@ -15,6 +15,7 @@ var master = []byte("a master secret of at least 32 characters")
 
 // register is a fixed set of keys and applications that counts how often it is asked.
 type register struct {
+	people
 	keys  map[string]tidings.Key
 	apps  map[string]tidings.Application
 	asked int
@@ -59,6 +60,7 @@ func setup() *bundle {
 		},
 	}}
 	b.tokens.Now = func() time.Time { return b.now }
+	b.store.people.init()
 	b.Authenticator = auth.New(b.store, b.tokens, "the first admin", func() time.Time { return b.now })
 	return b
 }
@@ -90,7 +92,7 @@ func TestAKeyOpensAsWhatItIs(t *testing.T) {
 	b := setup()
 	_, app := b.key(tidings.ApplicationKey, func(k *tidings.Key) { k.Scopes = []string{tidings.ScopeSend} })
 	_, merchant := b.key(tidings.MerchantKey, func(k *tidings.Key) { k.Dimension = "m:acme" })
-	_, admin := b.key(tidings.AdminKey, func(k *tidings.Key) { k.Role = auth.RoleOperator })
+	_, admin := b.key(tidings.AdminKey, func(k *tidings.Key) { k.Role = tidings.RoleOperator })
 	p, err := b.Bearer(t.Context(), app)
 	if err != nil || p.Kind != auth.Application || p.Application != "shop" || !p.Has(tidings.ScopeSend) || p.Has(tidings.ScopeTokensMint) {
 		t.Errorf("%+v %v", p, err)
@@ -98,7 +100,7 @@ func TestAKeyOpensAsWhatItIs(t *testing.T) {
 	if p, err := b.Bearer(t.Context(), merchant); err != nil || p.Kind != auth.Merchant || p.Dimension != "m:acme" {
 		t.Errorf("%+v %v", p, err)
 	}
-	if p, err := b.Bearer(t.Context(), admin); err != nil || p.Kind != auth.Admin || p.Role != auth.RoleOperator || p.Has(tidings.ScopeSend) {
+	if p, err := b.Bearer(t.Context(), admin); err != nil || p.Kind != auth.Admin || p.Role != tidings.RoleOperator || p.Has(tidings.ScopeSend) {
 		t.Errorf("%+v %v", p, err)
 	}
 	if p, err := b.Bearer(t.Context(), "the first admin"); err != nil || p.Kind != auth.Admin || !p.Has(tidings.ScopeSend) {

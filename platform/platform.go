@@ -12,31 +12,59 @@ import (
 	"tidings"
 )
 
-// Store keeps the configuration. Its errors of the caller's making are *tidings.Error.
+// Store keeps the configuration. Its errors of the caller's making are *tidings.Error. What changes something appends to the
+// audit log in the same transaction, in the name of tidings.ActorOf(ctx).
 type Store interface {
 	CreateApplication(ctx context.Context, a tidings.Application) error
 	Application(ctx context.Context, id string) (tidings.Application, error)
 	Applications(ctx context.Context) ([]tidings.Application, error)
+	DecideApplication(ctx context.Context, id string, s tidings.ApplicationState, comment string) error
 	SetApplicationState(ctx context.Context, id string, s tidings.ApplicationState) error
 
 	CreateKey(ctx context.Context, k tidings.Key) error
+	Key(ctx context.Context, id string) (tidings.Key, error)
 	Keys(ctx context.Context, application string) ([]tidings.Key, error)
+	AccountKeys(ctx context.Context, account string) ([]tidings.Key, error)
 	RevokeKey(ctx context.Context, application, id string) error
 
 	PutType(ctx context.Context, t tidings.MessageType) error
 	Type(ctx context.Context, application, name string) (tidings.MessageType, error)
 	Types(ctx context.Context, application string) ([]tidings.MessageType, error)
 
-	CreateTemplate(ctx context.Context, t tidings.Template) (tidings.Template, error)
-	PublishTemplate(ctx context.Context, application, typ string, c tidings.Channel, locale string, version int) (tidings.Template, error)
-	Templates(ctx context.Context, application, typ string) ([]tidings.Template, error)
-
 	Merchant(ctx context.Context, id string) (tidings.Merchant, error)
 	Store(ctx context.Context, id string) (tidings.Store, error)
 
 	Limits
 	Previews
+
+	Templates
+	People
+}
+
+// Templates is where templates and what was sent with them are kept.
+type Templates interface {
+	CreateTemplate(ctx context.Context, t tidings.Template) (tidings.Template, error)
+	Template(ctx context.Context, ref tidings.TemplateRef) (tidings.Template, error)
+	Templates(ctx context.Context, application, typ string) ([]tidings.Template, error)
 	PublishedTemplates(ctx context.Context, application, typ string) ([]tidings.Template, error)
+	SubmittedTemplates(ctx context.Context, application string) ([]tidings.Template, error)
+	SubmitTemplate(ctx context.Context, ref tidings.TemplateRef) (tidings.Template, error)
+	ReviewTemplate(ctx context.Context, ref tidings.TemplateRef, s tidings.TemplateState, comment string) (tidings.Template, error)
+	Publish(ctx context.Context, ref tidings.TemplateRef, percent int, unreviewed bool) (tidings.Template, error)
+	Rollback(ctx context.Context, ref tidings.TemplateRef) (tidings.Template, error)
+	Discard(ctx context.Context, ref tidings.TemplateRef) (int, error)
+	RecentData(ctx context.Context, application, typ string, n int) ([]tidings.Message, error)
+}
+
+// People is where accounts and the audit log are kept.
+type People interface {
+	CreateAccount(ctx context.Context, a tidings.Account) error
+	Account(ctx context.Context, id string) (tidings.Account, error)
+	Accounts(ctx context.Context) ([]tidings.Account, error)
+	UpdateAccount(ctx context.Context, id string, change func(*tidings.Account) error) (tidings.Account, error)
+	Changes(ctx context.Context, q tidings.ChangeQuery) ([]tidings.Change, error)
+	VerifyAudit(ctx context.Context, known tidings.AuditHead) (tidings.AuditReport, error)
+	Note(ctx context.Context, action, object string, detail any) error
 }
 
 // Platform is the configuration of who may send what.
@@ -44,10 +72,12 @@ type Platform struct {
 	store      Store
 	types      types
 	admissions admissions
-	// Check tells what is wrong with a template's sources.
+	// check tells what is wrong with a template's sources.
 	check func(title, body, url string) tidings.FieldErrors
 	// newKey makes a key and the whole of it as its holder sends it.
 	newKey func(tidings.KeyKind) (tidings.Key, string)
+	hash   func(password string) string
+	verify func(hash, password string) bool
 	now    func() time.Time
 }
 
@@ -56,12 +86,14 @@ type Config struct {
 	Store  Store
 	Check  func(title, body, url string) tidings.FieldErrors   // templates.Check
 	NewKey func(tidings.KeyKind) (k tidings.Key, shown string) // auth.NewKey
+	Hash   func(password string) string                        // auth.HashPassword
+	Verify func(hash, password string) bool                    // auth.CheckPassword
 	Now    func() time.Time
 }
 
 // New returns a Platform.
 func New(c Config) *Platform {
-	return &Platform{store: c.Store, check: c.Check, newKey: c.NewKey, now: c.Now}
+	return &Platform{store: c.Store, check: c.Check, newKey: c.NewKey, hash: c.Hash, verify: c.Verify, now: c.Now}
 }
 
 // maxOrigins and maxScopes bound lists that are compared on every request.
@@ -72,7 +104,35 @@ const (
 
 // CreateApplication admits an application. It may send at once: an admin asked for it.
 func (p *Platform) CreateApplication(ctx context.Context, a tidings.Application) (tidings.Application, error) {
-	var errs tidings.FieldErrors
+	if err := validateApplication(a).Err(tidings.Invalid); err != nil {
+		return tidings.Application{}, err
+	}
+	a.State, a.AppliedBy = tidings.ApplicationActive, tidings.ActorOf(ctx).Account
+	a.DecidedBy = a.AppliedBy
+	return a, p.store.CreateApplication(ctx, a)
+}
+
+// Apply asks for an application on behalf of who acts. It may send when somebody else has approved it. One who was rejected
+// may apply again under the same id.
+func (p *Platform) Apply(ctx context.Context, a tidings.Application) (tidings.Application, error) {
+	errs := validateApplication(a)
+	if a.Purpose == "" {
+		errs.Add("purpose", "missing", "what you want to send, and to whom")
+	}
+	if len(a.Channels) == 0 {
+		errs.Add("channels", "missing", "at least one of web, app, sms")
+	}
+	if a.Volume < 1 {
+		errs.Add("volume", "missing", "how many messages a day you expect to send")
+	}
+	if err := errs.Err(tidings.Invalid); err != nil {
+		return tidings.Application{}, err
+	}
+	a.State, a.AppliedBy = tidings.ApplicationApplied, tidings.ActorOf(ctx).Account
+	return a, p.store.CreateApplication(ctx, a)
+}
+
+func validateApplication(a tidings.Application) (errs tidings.FieldErrors) {
 	if !tidings.ValidName(a.ID) {
 		errs.Add("id", "malformed", "1 to 64 letters, digits and ._:@-")
 	}
@@ -82,6 +142,17 @@ func (p *Platform) CreateApplication(ctx context.Context, a tidings.Application)
 	if len(a.Owner) > maxText {
 		errs.Add("owner", "too_long", "at most 200 bytes")
 	}
+	if len(a.Purpose) > maxComment {
+		errs.Add("purpose", "too_long", "at most 2000 bytes")
+	}
+	if a.Volume < 0 || a.Volume > 1_000_000_000 {
+		errs.Add("volume", "out_of_range", "messages a day")
+	}
+	for i, c := range a.Channels {
+		if !c.Valid() || slices.Contains(a.Channels[:i], c) {
+			errs.Add("channels["+strconv.Itoa(i)+"]", "unknown", "once each of web, app, sms")
+		}
+	}
 	if len(a.Origins) > maxOrigins {
 		errs.Add("origins", "too_many", "at most 50")
 	}
@@ -90,14 +161,37 @@ func (p *Platform) CreateApplication(ctx context.Context, a tidings.Application)
 			errs.Add("origins["+strconv.Itoa(i)+"]", "malformed", "an origin such as https://shop.example, without a path")
 		}
 	}
-	if a.State != "" {
-		errs.Add("state", "read_only", "suspend and resume have routes of their own")
+	for field, value := range map[string]string{"state": string(a.State), "comment": a.Comment, "applied_by": a.AppliedBy, "decided_by": a.DecidedBy} {
+		if value != "" {
+			errs.Add(field, "read_only", "applying, deciding, suspending and resuming have routes of their own")
+		}
+	}
+	return errs
+}
+
+// Decide approves or rejects what was applied for; a rejection says why.
+func (p *Platform) Decide(ctx context.Context, id string, approve bool, comment string) (tidings.Application, error) {
+	state, action := tidings.ApplicationActive, "application.approve"
+	if !approve {
+		state, action = tidings.ApplicationRejected, "application.reject"
+	}
+	var errs tidings.FieldErrors
+	if len(comment) > maxComment || comment == "" && !approve {
+		errs.Add("comment", "missing", "say why, in at most 2000 bytes")
 	}
 	if err := errs.Err(tidings.Invalid); err != nil {
 		return tidings.Application{}, err
 	}
-	a.State = tidings.ApplicationActive
-	return a, p.store.CreateApplication(ctx, a)
+	err := p.store.DecideApplication(ctx, id, state, comment)
+	if code := tidings.CodeOf(err); code == tidings.Forbidden || code == tidings.Conflict {
+		if noteErr := p.store.Note(ctx, action+" refused", "application "+id, map[string]string{"why": err.Error()}); noteErr != nil {
+			return tidings.Application{}, noteErr
+		}
+	}
+	if err != nil {
+		return tidings.Application{}, err
+	}
+	return p.store.Application(ctx, id)
 }
 
 // validOrigin tells whether o is an origin exactly as browsers write it.

@@ -32,6 +32,7 @@ const (
 type Template struct {
 	Version          int
 	title, body, url field
+	signature        string
 }
 
 // field is a parsed source, or the text itself where the source has no Liquid in it.
@@ -45,7 +46,7 @@ func Parse(t tidings.Template) (*Template, error) {
 	if errs := Check(t.Title, t.Body, t.URL); len(errs) > 0 {
 		return nil, errs.Err(tidings.Unprocessable)
 	}
-	parsed := &Template{Version: t.Version}
+	parsed := &Template{Version: t.Version, signature: t.Signature}
 	for _, f := range []struct {
 		source string
 		into   *field
@@ -158,6 +159,7 @@ func (t *Template) Render(data map[string]any) (c tidings.Content, err error) {
 	if strings.TrimSpace(c.Body) == "" {
 		return tidings.Content{}, errors.New("body: it came out empty")
 	}
+	c.Body = t.signature + c.Body
 	return c, nil
 }
 

@@ -62,7 +62,7 @@ func (p *process) apiRoutes(mux *http.ServeMux, self string) error {
 	door := p.newDoor("api", apiInFlight)
 	a := api.New(api.Config{
 		Store: p.db, Auth: p.auth, Tokens: p.tokens, Door: door, Now: time.Now, Ready: p.ready, OpenAPI: tidings.OpenAPI,
-		Platform: platform.New(platform.Config{Store: p.db, Check: templates.Check, NewKey: auth.NewKey, Now: time.Now}),
+		Platform: platform.New(platform.Config{Store: p.db, Check: templates.Check, NewKey: auth.NewKey, Hash: auth.HashPassword, Verify: auth.CheckPassword, Now: time.Now}),
 		Receipts: map[string]api.ReceiptParser{"kannel": kannel.ParseReceipt},
 		VerifyReceipt: func(attempt tidings.ID, signature string) bool {
 			return auth.VerifyReceipt(p.master, attempt, signature)
