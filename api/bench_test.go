@@ -20,6 +20,7 @@ import (
 
 // idle is a store whose commits cost nothing, so that the benchmark measures the handler alone.
 type idle struct {
+	persons
 	records
 	key tidings.Key
 	ids *tidings.IDs
@@ -29,6 +30,7 @@ type idle struct {
 type (
 	records = api.Store
 	setting = platform.Store
+	persons = auth.People
 )
 
 // idleTypes knows one message type, under any name.
