@@ -1,12 +1,11 @@
-// Package console serves the pages: asynq's own dashboard for operators and admins, the login that guards it, the routes
-// behind 'tidings queue', and the demo page.
+// Package console serves the pages: the platform for applications' teams and admins, the message centre of a merchant's users,
+// asynq's own dashboard for operators and admins, the routes behind 'tidings queue', and the demo page.
 package console
 
 import (
 	"context"
-	"embed"
-	"html/template"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/hibiken/asynqmon"
@@ -16,36 +15,24 @@ import (
 	"tidings/middleware"
 )
 
-//go:embed pages/*.html
-var pageFiles embed.FS
-
-//go:embed assets
-var assetFiles embed.FS
-
-var pages = template.Must(template.ParseFS(pageFiles, "pages/*.html"))
-
-// Authenticator tells who holds a credential.
-type Authenticator interface {
-	Authenticate(r *http.Request) (auth.Principal, error)
-	Bearer(ctx context.Context, token string) (auth.Principal, error)
-}
-
-// Sealer keeps a session in its cookie, where only we can read it.
-type Sealer interface {
-	Seal(string) string
-	Open(string) (string, error)
-}
-
 // Options is what the console works with.
 type Options struct {
-	Door    *middleware.Door
-	Auth    Authenticator
-	Sealer  Sealer
+	Door     *middleware.Door
+	Auth     Authenticator
+	Platform Platform
+	Record   Record
+	// Send accepts a message of an application, and Preview tells what would become of it. body is that of POST /v1/messages.
+	Send    func(ctx context.Context, application string, body []byte) (tidings.ID, error)
+	Preview func(ctx context.Context, application string, body []byte) (tidings.Preview, error)
+	// Health tells how the stores and providers stand. It returns by ctx's deadline.
+	Health  func(ctx context.Context) []Check
 	Monitor asynqmon.Options // RedisConnOpt alone is needed
 	Queues  Queues
 	// Describe prints a task's payload: ids only.
 	Describe func(kind string, payload []byte) string
-	Demo     *Demo // nil: no demo page
+	Module   []byte // the Comet client, an ES module
+	CometURL string // where browsers reach comet; "": where the page comes from
+	Demo     *Demo  // nil: no demo page
 	Now      func() time.Time
 }
 
@@ -55,12 +42,11 @@ type Console struct {
 	csp      string // of the dashboard's page
 	full     *asynqmon.HTTPHandler
 	readOnly *asynqmon.HTTPHandler
-	failures failures
 }
 
 // New returns a Console. Close it.
 func New(o Options) (*Console, error) {
-	c := &Console{Options: o, failures: failures{now: o.Now}}
+	c := &Console{Options: o}
 	o.Monitor.RootPath = dashboardRoot
 	o.Monitor.PayloadFormatter = asynqmon.PayloadFormatterFunc(o.Describe)
 	o.Monitor.ResultFormatter = asynqmon.ResultFormatterFunc(func(string, []byte) string { return "" }) // we write none
@@ -81,15 +67,34 @@ func (c *Console) Close() error {
 	return err
 }
 
+// routes is every page for people: one that is not here does not exist, and one without roles lets nobody in.
+func (c *Console) routes() []route {
+	return slices.Concat([]route{
+		{"GET", root, auth.OwnAccount, (*visit).getHome},
+		{"GET", root + "/review", auth.ReviewTemplates, (*visit).getReview},
+		{"GET", root + "/send", auth.SendMessages, (*visit).getSend},
+		{"POST", root + "/send", auth.SendMessages, (*visit).postSend},
+		{"GET", root + "/audit", auth.ReadAudit, (*visit).getAudit},
+		{"GET", root + "/health", auth.ReadInstallation, (*visit).getHealth},
+	}, c.applicationRoutes(), c.typeRoutes(), c.templateRoutes(), c.messageRoutes(), c.limitRoutes(), c.directoryRoutes(), c.accountRoutes())
+}
+
 // Routes puts the console's routes on mux, with the door around each.
 func (c *Console) Routes(mux *http.ServeMux) {
-	serve := func(pattern string, h middleware.Handler) {
-		mux.Handle(pattern, c.Door.Wrap(sameOrigin(c.Door.Serve(h))))
+	serve := func(pattern string, h middleware.Handler) { mux.Handle(pattern, c.open(h)) }
+	for _, r := range c.routes() {
+		serve(r.method+" "+r.path, c.guard(r))
 	}
+	serve("GET "+root+"/{rest...}", c.guard(route{"GET", root, auth.OwnAccount, func(*visit) error {
+		return tidings.Errorf(tidings.NotFound, "there is no such page")
+	}}))
+	serve("GET "+root+"/sign-in", c.getSignIn)
+	serve("POST "+root+"/sign-in", c.postSignIn)
+	serve("POST "+root+"/sign-out", c.postSignOut)
+	serve("POST "+root+"/language", c.postLanguage)
+	serve("GET /inbox", c.getInbox)
 	serve(dashboardRoot, c.dashboard)
 	serve(dashboardRoot+"/", c.dashboard)
-	serve("POST /login", c.login)
-	serve("POST /logout", c.logout)
 	serve("GET /v1/queues", c.listQueues)
 	serve("POST /v1/queues/{queue}/pause", c.onQueue(c.Queues.Pause))
 	serve("POST /v1/queues/{queue}/resume", c.onQueue(c.Queues.Resume))
@@ -97,37 +102,29 @@ func (c *Console) Routes(mux *http.ServeMux) {
 	serve("GET /assets/{name}", c.asset)
 	if c.Demo != nil {
 		c.demoRoutes(serve)
+	} else {
+		serve("GET /{$}", func(w http.ResponseWriter, r *http.Request) error {
+			http.Redirect(w, r, root, http.StatusSeeOther)
+			return nil
+		})
 	}
 }
 
-// sameOrigin refuses what another site's page sends with our cookie. SameSite=Strict already keeps the cookie away; this
-// holds where a browser does not know it.
-func sameOrigin(h http.Handler) http.Handler { return http.NewCrossOriginProtection().Handler(h) }
-
-// pagePolicy is for pages whose scripts and styles all come from us as files.
-const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; " +
-	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'; connect-src 'self'"
-
-// page answers with one of the pages.
-func page(w http.ResponseWriter, status int, name, policy string, data any) error {
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", policy)
-	h.Set("Cache-Control", "no-store")
-	h.Set("Referrer-Policy", "same-origin") // with no-referrer a form would be posted from the origin "null"
-	w.WriteHeader(status)
-	return pages.ExecuteTemplate(w, name, data)
+// assetTypes are the files of assets that browsers may ask for.
+var assetTypes = map[string]string{
+	"console.css": "text/css; charset=utf-8", "console.js": script, "htmx.min.js": script, "demo.js": script, "inbox.js": script,
+	"messages.js": script, "tidings.js": script,
 }
 
-var assetTypes = map[string]string{"console.css": "text/css; charset=utf-8", "demo.js": "text/javascript; charset=utf-8"}
+const script = "text/javascript; charset=utf-8"
 
-// asset answers with a style or script of ours, and with the Comet client that the demo page imports.
+// asset answers with a style or script of ours, and with the Comet client that the pages import.
 func (c *Console) asset(w http.ResponseWriter, r *http.Request) error {
 	name := r.PathValue("name")
 	kind, known := assetTypes[name]
-	body, err := assetFiles.ReadFile("assets/" + name)
-	if name == "tidings.js" && c.Demo != nil {
-		kind, known, body, err = assetTypes["demo.js"], true, c.Demo.Module, nil
+	body, err := c.Module, error(nil)
+	if name != "tidings.js" {
+		body, err = assetFiles.ReadFile("assets/" + name)
 	}
 	if !known || err != nil {
 		return tidings.Errorf(tidings.NotFound, "no such file")

@@ -9,19 +9,22 @@ import (
 	"regexp"
 	"strings"
 
-	"tidings"
 	"tidings/auth"
 )
 
 // dashboardRoot is where asynqmon is mounted.
 const dashboardRoot = "/queues"
 
-// dashboard is asynqmon for admins, and read-only for operators. Whoever is not signed in gets the login page, with a
+// dashboard is asynqmon for those who run the installation, and read-only for those who may look. Whoever is not signed in gets the sign-in page, with a
 // 401, so that programs understand it too.
 func (c *Console) dashboard(w http.ResponseWriter, r *http.Request) error {
-	p, err := c.principal(r)
-	if code := tidings.CodeOf(err); code == tidings.Unauthenticated && wantsPage(r) {
-		return page(w, http.StatusUnauthorized, "login.html", pagePolicy, loginPage{Next: localPath(r.URL.Path)})
+	p, err := c.person(r)
+	if err == nil {
+		err = auth.May(p, auth.ReadInstallation, "")
+	}
+	if err != nil && wantsPage(r) {
+		v := &visit{Console: c, w: w, r: r, me: p, lang: language(r)}
+		return v.fail(err)
 	}
 	if err != nil {
 		return err
@@ -29,7 +32,7 @@ func (c *Console) dashboard(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Security-Policy", c.csp)
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Referrer-Policy", "same-origin")
-	if p.Role == auth.RoleAdmin {
+	if auth.May(p, auth.RunInstallation, "") == nil {
 		c.full.ServeHTTP(w, r)
 	} else {
 		c.readOnly.ServeHTTP(w, r)

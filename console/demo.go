@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"tidings"
@@ -16,9 +14,7 @@ import (
 // Demo is the page on which a person watches messages arrive. It lets anyone who reaches it act as one of the demo's
 // users, which is why only a demo has it.
 type Demo struct {
-	Module   []byte // the Comet client, an ES module
-	CometURL string // where browsers reach comet; "": where the page comes from
-	Users    []DemoUser
+	Users []DemoUser
 	// Mint makes a user token for one of the users.
 	Mint func(user string) (token string, until time.Time, err error)
 	// Send accepts the example of that name, addressed to the user.
@@ -63,28 +59,8 @@ func (c *Console) demoPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	policy := pagePolicy
-	if u, err := url.Parse(c.Demo.CometURL); err == nil && u.Host != "" {
-		policy = strings.Replace(policy, "connect-src 'self'", "connect-src 'self' "+u.Scheme+"://"+u.Host, 1)
-	}
-	return page(w, http.StatusOK, "demo.html", policy, demoPageData{Lang: lang, Other: map[string]string{"zh": "en", "en": "zh"}[lang],
-		Texts: demoTexts[lang], ForPage: string(texts), Users: c.Demo.Users, User: user, Examples: Examples, CometURL: c.Demo.CometURL})
-}
-
-// language is that of ?lang=, else the browser's first of ours.
-func language(r *http.Request) string {
-	if asked := r.URL.Query().Get("lang"); asked == "zh" || asked == "en" {
-		return asked
-	}
-	for l := range strings.SplitSeq(r.Header.Get("Accept-Language"), ",") {
-		switch l = strings.TrimSpace(l); {
-		case strings.HasPrefix(l, "zh"):
-			return "zh"
-		case strings.HasPrefix(l, "en"):
-			return "en"
-		}
-	}
-	return "en"
+	return write(w, http.StatusOK, lang, "demo", "page", c.cometPolicy(), demoPageData{Lang: lang, Other: map[string]string{"zh": "en", "en": "zh"}[lang],
+		Texts: demoTexts[lang], ForPage: string(texts), Users: c.Demo.Users, User: user, Examples: Examples, CometURL: c.CometURL})
 }
 
 func (c *Console) isDemoUser(id string) bool {

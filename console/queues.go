@@ -3,7 +3,6 @@ package console
 import (
 	"net/http"
 
-	"tidings"
 	"tidings/auth"
 	"tidings/middleware"
 )
@@ -31,7 +30,7 @@ type Queues interface {
 }
 
 func (c *Console) listQueues(w http.ResponseWriter, r *http.Request) error {
-	if _, err := c.principal(r); err != nil {
+	if err := c.mayDo(r, auth.ReadInstallation); err != nil {
 		return err
 	}
 	queues, err := c.Queues.List()
@@ -41,10 +40,10 @@ func (c *Console) listQueues(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, map[string]any{"data": queues})
 }
 
-// onQueue serves what an admin does to a queue.
+// onQueue serves what an admin or operator does to a queue.
 func (c *Console) onQueue(act func(name string) error) middleware.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		if err := c.mayAct(r); err != nil {
+		if err := c.mayDo(r, auth.RunInstallation); err != nil {
 			return err
 		}
 		if err := act(r.PathValue("queue")); err != nil {
@@ -56,7 +55,7 @@ func (c *Console) onQueue(act func(name string) error) middleware.Handler {
 }
 
 func (c *Console) retryQueue(w http.ResponseWriter, r *http.Request) error {
-	if err := c.mayAct(r); err != nil {
+	if err := c.mayDo(r, auth.RunInstallation); err != nil {
 		return err
 	}
 	n, err := c.Queues.Retry(r.PathValue("queue"))
@@ -66,12 +65,12 @@ func (c *Console) retryQueue(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, map[string]int{"retried": n})
 }
 
-func (c *Console) mayAct(r *http.Request) error {
-	p, err := c.principal(r)
-	if err == nil && p.Role != auth.RoleAdmin {
-		return tidings.Errorf(tidings.Forbidden, "operators may look, and not change")
+func (c *Console) mayDo(r *http.Request, act auth.Action) error {
+	p, err := c.person(r)
+	if err != nil {
+		return err
 	}
-	return err
+	return auth.May(p, act, "")
 }
 
 func answer(w http.ResponseWriter, v any) error {

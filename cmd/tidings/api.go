@@ -12,6 +12,7 @@ import (
 	"tidings/api"
 	"tidings/auth"
 	"tidings/channels/kannel"
+	"tidings/comet"
 	"tidings/console"
 	"tidings/platform"
 	"tidings/tasks"
@@ -60,9 +61,10 @@ func (p *process) startAPI(ctx context.Context) error {
 // apiRoutes puts the API and the console on mux. self is where they are reached from this machine.
 func (p *process) apiRoutes(mux *http.ServeMux, self string) error {
 	door := p.newDoor("api", apiInFlight)
+	configuration := platform.New(platform.Config{Store: p.db, Check: templates.Check, NewKey: auth.NewKey, Hash: auth.HashPassword, Verify: auth.CheckPassword, Now: time.Now})
 	a := api.New(api.Config{
 		Store: p.db, Auth: p.auth, Tokens: p.tokens, Door: door, Now: time.Now, Ready: p.ready, OpenAPI: tidings.OpenAPI,
-		Platform: platform.New(platform.Config{Store: p.db, Check: templates.Check, NewKey: auth.NewKey, Hash: auth.HashPassword, Verify: auth.CheckPassword, Now: time.Now}),
+		Platform: configuration,
 		Receipts: map[string]api.ReceiptParser{"kannel": kannel.ParseReceipt},
 		VerifyReceipt: func(attempt tidings.ID, signature string) bool {
 			return auth.VerifyReceipt(p.master, attempt, signature)
@@ -74,7 +76,8 @@ func (p *process) apiRoutes(mux *http.ServeMux, self string) error {
 		return err
 	}
 	c, err := console.New(console.Options{
-		Door: door, Auth: p.auth, Sealer: auth.NewSealer(p.master), Now: time.Now, Demo: demo,
+		Door: door, Auth: p.auth, Platform: configuration, Record: p.db, Now: time.Now, Demo: demo, Module: comet.JS, CometURL: p.cfg.CometURL,
+		Send: a.Send, Preview: a.Foretell, Health: p.health,
 		Monitor:  asynqmon.Options{RedisConnOpt: redisConnection{p.options}},
 		Queues:   queues{tasks.NewQueues(p.redis)},
 		Describe: tasks.Describe,

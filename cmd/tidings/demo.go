@@ -19,7 +19,6 @@ import (
 
 	"tidings"
 	"tidings/auth"
-	"tidings/comet"
 	"tidings/console"
 )
 
@@ -196,7 +195,7 @@ func (p *process) demoPage(self string) (*console.Demo, error) {
 		return nil, err
 	}
 	return &console.Demo{
-		Module: comet.JS, CometURL: p.cfg.CometURL, Users: demoUsers(),
+		Users: demoUsers(),
 		Mint: func(user string) (string, time.Time, error) {
 			return p.tokens.Mint(auth.Claims{Application: demoApplication, User: user})
 		},

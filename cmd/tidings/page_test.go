@@ -142,10 +142,10 @@ func TestWhatAMessageSaysIsTextOnThePage(t *testing.T) {
 func TestTheDashboardShowsOurQueuesToAnAdminAlone(t *testing.T) {
 	u := startDemoUp(t, nil)
 	ctx := browser(t)
-	do(t, ctx, chromedp.EmulateViewport(1280, 1000), chromedp.Navigate(u.url+"/queues"), chromedp.WaitVisible(chromedp.CSS("#token")))
+	do(t, ctx, chromedp.EmulateViewport(1280, 1000), chromedp.Navigate(u.url+"/queues"), chromedp.WaitVisible(chromedp.CSS("#password")))
 	picture(t, ctx, "login")
-	do(t, ctx, chromedp.SendKeys(chromedp.CSS("#token"), "a wrong token\n"), chromedp.WaitVisible(chromedp.CSS("#wrong")),
-		chromedp.SendKeys(chromedp.CSS("#token"), u.env["TIDINGS_ADMIN_TOKEN"]+"\n"),
+	do(t, ctx, chromedp.SendKeys(chromedp.CSS("#password"), "a wrong token\n"), chromedp.WaitVisible(chromedp.CSS("#wrong")),
+		chromedp.SendKeys(chromedp.CSS("#password"), u.env["TIDINGS_ADMIN_TOKEN"]+"\n"),
 		chromedp.WaitVisible(chromedp.CSS("#root table")), until(`document.body.innerText.includes("normal-deliver-web")`))
 	picture(t, ctx, "queues")
 }

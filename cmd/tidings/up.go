@@ -137,7 +137,8 @@ func (p *process) greet(self, conveyor string) {
 	say("  record     %s", mask("database-url", databaseURL(p.cfg)))
 	say("  conveyor   %s", conveyor)
 	say("  API        %s/v1", self)
-	say("  dashboard  %s/queues   (%s)", self, p.tokenPlace)
+	say("  console    %s/console   (%s)", self, p.tokenPlace)
+	say("  dashboard  %s/queues", self)
 	if p.cfg.Demo == "true" {
 		demo := readDemoEnv(p.cfg.Data)
 		say("  page       %s/demo", self)

@@ -1,6 +1,6 @@
 // The demo page: messages arrive over the transport that the person chooses, and the history is read from the API.
-// What comes from outside is only ever set as text.
 import { Tidings } from "/assets/tidings.js";
+import { answered, line, through as named } from "/assets/messages.js";
 
 const { user, lang, comet, texts: textsJSON } = document.body.dataset;
 const texts = JSON.parse(textsJSON);
@@ -13,12 +13,6 @@ let token = { token: "", expires_at: 0 };
 async function freshToken() {
   if (new Date(token.expires_at) - Date.now() < 300000) token = await post("/demo/token", { user });
   return token.token;
-}
-
-async function answered(response) {
-  const body = response.status === 204 ? {} : await response.json();
-  if (!response.ok) throw new Error(body.detail || body.title || response.statusText);
-  return body;
 }
 
 async function post(path, body, headers = {}) {
@@ -40,47 +34,11 @@ const on = (id, event, act) => at(id).addEventListener(event, (e) => Promise.res
 // What is shown of each message, by id: it may stand in both lists.
 const shown = new Map();
 
-function element(tag, text, parent, className) {
-  const e = document.createElement(tag);
-  if (text) e.textContent = text;
-  if (className) e.className = className;
-  parent?.append(e);
-  return e;
-}
-
-function through(via = []) {
-  return via.map((v) => v === "u" ? texts.to_user : `${v[0] === "m" ? texts.to_merchant : texts.to_store} ${v.slice(2)}`).join(", ");
-}
-
-function safeLink(url) {
-  try { return ["http:", "https:"].includes(new URL(url, location.href).protocol) ? url : ""; } catch { return ""; }
-}
+const lineTexts = { read: texts.read, wasRead: texts.was_read, you: texts.to_user, merchant: texts.to_merchant, store: texts.to_store };
+const through = (via) => named(via, lineTexts);
 
 function item(message) {
-  const li = document.createElement("li");
-  li.dataset.id = message.id;
-  li.classList.toggle("new", !message.read_at);
-  const title = element("h3", "", li);
-  const link = safeLink(message.url);
-  if (link && message.url) {
-    const a = element("a", message.title || message.type, title);
-    a.href = link;
-    a.target = "_blank";
-    a.rel = "noopener noreferrer";
-  } else element("span", message.title || message.type, title);
-  element("p", message.body, li);
-  const facts = element("div", "", li, "facts");
-  const time = element("time", clock.format(new Date(message.at)), facts);
-  time.dateTime = message.at;
-  element("span", through(message.via), facts);
-  if (message.number) element("span", "#" + message.number, facts);
-  if (message.read_at) element("span", texts.was_read, facts);
-  else {
-    const button = element("button", texts.read, facts);
-    button.type = "button";
-    button.setAttribute("aria-label", `${texts.read}: ${message.title || message.type}`);
-    button.addEventListener("click", () => markRead(message.id).catch(failed));
-  }
+  const li = line(message, { texts: lineTexts, clock, markRead: (id) => markRead(id).catch(failed) });
   if (!shown.has(message.id)) shown.set(message.id, { message, items: new Set() });
   shown.get(message.id).items.add(li);
   return li;

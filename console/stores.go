@@ -1,0 +1,82 @@
+package console
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"tidings"
+	"tidings/auth"
+	"tidings/platform"
+)
+
+// Authenticator tells who holds a credential, and keeps sessions.
+type Authenticator interface {
+	Authenticate(r *http.Request) (auth.Principal, error)
+	SignIn(ctx context.Context, account, password string) (token string, p auth.Principal, err error)
+	Session(ctx context.Context, token string) (auth.Principal, error)
+	SignOut(ctx context.Context, token string) error
+}
+
+// Platform is the configuration: who may send what. *platform.Platform is one.
+type Platform interface {
+	Apply(ctx context.Context, a tidings.Application) (tidings.Application, error)
+	Application(ctx context.Context, id string) (tidings.Application, error)
+	Applications(ctx context.Context) ([]tidings.Application, error)
+	CreateApplication(ctx context.Context, a tidings.Application) (tidings.Application, error)
+	Decide(ctx context.Context, id string, approve bool, comment string) (tidings.Application, error)
+	SetState(ctx context.Context, id string, s tidings.ApplicationState) (tidings.Application, error)
+
+	CreateKey(ctx context.Context, want tidings.Key) (k tidings.Key, shown string, err error)
+	Keys(ctx context.Context, application string) ([]tidings.Key, error)
+	RevokeKey(ctx context.Context, application, id string) error
+
+	PutType(ctx context.Context, t tidings.MessageType) (tidings.MessageType, error)
+	Type(ctx context.Context, application, name string) (tidings.MessageType, error)
+	Types(ctx context.Context, application string) ([]tidings.MessageType, error)
+
+	CreateTemplate(ctx context.Context, t tidings.Template) (tidings.Template, error)
+	Templates(ctx context.Context, application, typ string) ([]tidings.Template, error)
+	Submitted(ctx context.Context, application string) ([]tidings.Template, error)
+	Report(ctx context.Context, ref tidings.TemplateRef) (tidings.TemplateReport, error)
+	Submit(ctx context.Context, ref tidings.TemplateRef) (tidings.TemplateReport, error)
+	Approve(ctx context.Context, ref tidings.TemplateRef, comment string) (tidings.Template, error)
+	Reject(ctx context.Context, ref tidings.TemplateRef, comment string) (tidings.Template, error)
+	Publish(ctx context.Context, ref tidings.TemplateRef, percent int) (tidings.Template, error)
+	Rollback(ctx context.Context, application, typ string, c tidings.Channel, locale string) (tidings.Template, error)
+	Discard(ctx context.Context, ref tidings.TemplateRef) (int, error)
+
+	PutQuota(ctx context.Context, q tidings.Quota) (tidings.Quota, error)
+	Usage(ctx context.Context, application string, days int) (tidings.Usage, error)
+
+	Accounts(ctx context.Context) ([]tidings.Account, error)
+	CreateAccount(ctx context.Context, a tidings.Account, password string) (tidings.Account, error)
+	ChangeAccount(ctx context.Context, id string, c platform.AccountChange) (tidings.Account, error)
+	ChangeOwnAccount(ctx context.Context, id, oldPassword string, c platform.AccountChange) (tidings.Account, error)
+	Account(ctx context.Context, id string) (tidings.Account, error)
+	Changes(ctx context.Context, q tidings.ChangeQuery) ([]tidings.Change, error)
+}
+
+// Record is what the pages read and cancel beside the configuration.
+type Record interface {
+	Message(ctx context.Context, application string, id tidings.ID) (tidings.MessageStatus, error)
+	Messages(ctx context.Context, q tidings.MessageQuery) (items []tidings.MessageStatus, more bool, err error)
+	Deliveries(ctx context.Context, application string, id tidings.ID, afterUser string, limit int) (items []tidings.DeliveryTrace, more bool, err error)
+	Cancel(ctx context.Context, application string, id tidings.ID) (canceled int, err error)
+
+	Merchant(ctx context.Context, id string) (tidings.Merchant, error)
+	Store(ctx context.Context, id string) (tidings.Store, error)
+	User(ctx context.Context, id string) (tidings.User, error)
+	Balance(ctx context.Context, settle time.Duration) (tidings.Balance, error)
+	Merchants(ctx context.Context, after string, limit int) ([]tidings.Merchant, error)
+	Stores(ctx context.Context, merchant, after string, limit int) ([]tidings.Store, error)
+	Users(ctx context.Context, after string, limit int) ([]tidings.User, error)
+}
+
+// Check is how one part that the work hangs on stands.
+type Check struct {
+	Name    string          // "database", "redis", "kannel"
+	Channel tidings.Channel // of providers
+	State   string          // ok, down, off
+	Detail  string          // a sentence in English, without secrets
+}
