@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -178,3 +179,12 @@ func decode(t testing.TB, body string, v any) {
 }
 
 const good = `{"type":"order.paid","audience":{"users":["u1"]},"data":{"order":"2026-1","amount":12.5}}`
+
+// person makes an account with a key, and returns the key.
+func (b *bundle) person(id string, role tidings.Role, application string) string {
+	b.t.Helper()
+	var k struct{ Key string }
+	b.ok(201, "POST", "/v1/accounts", adminToken, fmt.Sprintf(`{"id":%q,"role":%q,"application":%q}`, id, role, application))
+	decode(b.t, b.ok(201, "POST", "/v1/keys", adminToken, fmt.Sprintf(`{"kind":"admin","account":%q}`, id)), &k)
+	return k.Key
+}

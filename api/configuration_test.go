@@ -110,7 +110,10 @@ func TestATemplateIsDraftedAndPublished(t *testing.T) {
 			State   string
 		}
 		decode(t, b.ok(201, "POST", "/v1/templates", b.app, `{"type":"order.paid","channel":"web","locale":"zh-CN","title":"订单","body":"{{ order }}"}`), &made)
-		decode(t, b.ok(200, "POST", "/v1/templates/publish", b.app, `{"type":"order.paid","channel":"web","locale":"zh-CN","version":1}`), &published)
+		const version = `"type":"order.paid","channel":"web","locale":"zh-CN","version":1`
+		b.refused(409, "POST", "/v1/templates/publish", b.app, `{`+version+`}`)
+		b.refused(403, "POST", "/v1/templates/publish", b.app, `{`+version+`,"unreviewed":true}`)
+		decode(t, b.ok(200, "POST", "/v1/templates/publish?application=shop", adminToken, `{`+version+`,"unreviewed":true}`), &published)
 		if made.Version != 1 || made.State != "draft" || published.State != "published" {
 			t.Errorf("%+v %+v", made, published)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"tidings"
 	"tidings/api"
+	"tidings/auth"
 	"tidings/middleware"
 )
 
@@ -96,6 +97,9 @@ func TestEveryRouteSaysWhoMayUseIt(t *testing.T) {
 	for _, r := range routes() {
 		if r.Access.Public == (len(r.Access.Kinds) > 0) {
 			t.Errorf("%s %s: %+v", r.Method, r.Path, r.Access)
+		}
+		if people := slices.Contains(r.Access.Kinds, auth.Admin); people != (len(auth.Roles[r.Access.Action]) > 0) {
+			t.Errorf("%s %s names no action for people, or one without people: %q", r.Method, r.Path, r.Access.Action)
 		}
 	}
 }
