@@ -1,10 +1,10 @@
 package tidings
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // ImportLine is one line of an import of the directory: exactly one of its fields is set. A line that is marked deleted is a
@@ -129,6 +129,10 @@ func (h ImportHeader) Lines(record []string) ([]ImportLine, FieldErrors) {
 	}
 	v := map[string]string{}
 	for i, column := range h {
+		if !utf8.ValidString(record[i]) || strings.ContainsRune(record[i], 0) {
+			errs.Add(column, "malformed", "is not UTF-8 text; save the table as UTF-8")
+			return nil, errs
+		}
 		v[column] = strings.TrimSpace(record[i])
 	}
 	id := v[h[0]]
@@ -220,9 +224,6 @@ func UserAddresses(phone, device, platform string) []Address {
 	}
 	return addresses
 }
-
-// ErrUnclosedQuote is why a CSV file could not be read to its end.
-var ErrUnclosedQuote = errors.New("a quote is not closed; what follows was not read")
 
 func either(s, otherwise string) string {
 	if s == "" {

@@ -14,10 +14,13 @@ type Directory interface {
 	PutMerchants(ctx context.Context, ms []tidings.Merchant) error
 	PutStores(ctx context.Context, ss []tidings.Store) error
 	PutUsers(ctx context.Context, us []tidings.User) error
-	PutAddresses(ctx context.Context, user string, as []tidings.Address) error
+	PutAddressesOf(ctx context.Context, of []tidings.ImportAddresses) error
 	DeleteMerchant(ctx context.Context, id string) error
 	DeleteStore(ctx context.Context, id string) error
 	DeleteUser(ctx context.Context, id string) error
+	DeleteMerchants(ctx context.Context, ids []string) (int, error)
+	DeleteStores(ctx context.Context, ids []string) (int, error)
+	DeleteUsers(ctx context.Context, ids []string) (int, error)
 	Merchant(ctx context.Context, id string) (tidings.Merchant, error)
 	Store(ctx context.Context, id string) (tidings.Store, error)
 	User(ctx context.Context, id string) (tidings.User, error)
@@ -107,7 +110,7 @@ func (a *API) putAddresses(w http.ResponseWriter, r *http.Request, _ auth.Princi
 	if err := tidings.ValidateAddresses(body.Addresses).Err(tidings.Invalid); err != nil {
 		return err
 	}
-	if err := a.Store.PutAddresses(r.Context(), r.PathValue("id"), body.Addresses); err != nil {
+	if err := a.Store.PutAddressesOf(r.Context(), []tidings.ImportAddresses{{User: r.PathValue("id"), Addresses: body.Addresses}}); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

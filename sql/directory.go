@@ -219,21 +219,39 @@ func (t *tx) merchants(ctx context.Context, ids []string) (map[string]bool, erro
 
 // PutAddresses replaces the addresses of a user. They are sealed before they are written.
 func (db *DB) PutAddresses(ctx context.Context, user string, as []tidings.Address) error {
-	as = lastOfEach(as, func(a tidings.Address) string { return string(a.Channel) })
-	return db.changed(ctx, "addresses.put", "user "+user, map[string]any{"count": len(as)}, func(t *tx) error {
-		var id string
-		if err := t.Get(ctx, &id, "lock-user", user); err != nil {
-			return notFound(err, "user", user)
+	return db.PutAddressesOf(ctx, []tidings.ImportAddresses{{User: user, Addresses: as}})
+}
+
+// PutAddressesOf is PutAddresses for several users.
+func (db *DB) PutAddressesOf(ctx context.Context, of []tidings.ImportAddresses) error {
+	of = lastOfEach(of, func(o tidings.ImportAddresses) string { return o.User })
+	users := strs(of, func(o tidings.ImportAddresses) string { return o.User })
+	var owners []string
+	var as []tidings.Address
+	for _, o := range of {
+		for _, a := range lastOfEach(o.Addresses, func(a tidings.Address) string { return string(a.Channel) }) {
+			owners, as = append(owners, o.User), append(as, a)
 		}
-		if _, err := t.Exec(ctx, "delete-addresses", user); err != nil {
+	}
+	return db.directory(ctx, "addresses", "user", users, func(t *tx) error {
+		var known []string
+		if err := t.Select(ctx, &known, "lock-users", columns(users)); err != nil {
 			return err
 		}
-		_, err := t.Exec(ctx, "put-addresses", columns(
+		for _, u := range users {
+			if !slices.Contains(known, u) {
+				return tidings.Errorf(tidings.NotFound, "there is no user %s", u)
+			}
+		}
+		if _, err := t.Exec(ctx, "delete-addresses-of", columns(users)); err != nil {
+			return err
+		}
+		_, err := t.Exec(ctx, "put-addresses", columns(owners,
 			strs(as, func(a tidings.Address) string { return string(a.Channel) }),
 			strs(as, func(a tidings.Address) string { return db.sealer.Seal(a.Value) }),
 			strs(as, func(a tidings.Address) string { return db.sealer.Blind(a.Value) }),
 			strs(as, func(a tidings.Address) string { return a.Provider }),
-			strs(as, func(a tidings.Address) string { return a.Platform })), user)
+			strs(as, func(a tidings.Address) string { return a.Platform })))
 		return err
 	})
 }

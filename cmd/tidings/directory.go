@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -35,10 +36,16 @@ func newMerchant(d *deps) *cobra.Command {
 
 func newStore(d *deps) *cobra.Command {
 	s := tidings.Store{}
+	var hours string
 	put := &cobra.Command{
 		Use: "put ID", Short: "Make or change a store of a merchant", Args: arguments("ID"),
 		RunE: func(c *cobra.Command, args []string) error {
-			in := map[string]any{"merchant": s.Merchant, "name": or(s.Name, args[0]), "region": s.Region, "timezone": s.Timezone, "attributes": s.Attributes}
+			parsed, err := tidings.ParseHours(hours)
+			if err != nil {
+				return &usageError{c.CommandPath(), fmt.Errorf("--hours: %w", err)}
+			}
+			s.ID, s.Name, s.Hours = args[0], or(s.Name, args[0]), parsed
+			in := s
 			return d.put(c, http.MethodPut, "/v1/stores/"+url.PathEscape(args[0]), in, "store "+args[0]+" is in the directory")
 		},
 	}
@@ -46,6 +53,8 @@ func newStore(d *deps) *cobra.Command {
 	put.Flags().StringVar(&s.Name, "name", "", "what people call it")
 	put.Flags().StringVar(&s.Region, "region", "", "where it is")
 	put.Flags().StringVar(&s.Timezone, "timezone", "", "IANA name (default Asia/Shanghai)")
+	put.Flags().StringVar(&hours, "hours", "", "opening hours: 'mon-fri 09:00-12:00 13:00-18:00; sat 10:00-14:00'")
+	put.Flags().StringSliceVar(&s.Holidays, "holiday", nil, "a day on which it is closed: 2026-10-01 (repeatable)")
 	put.Flags().StringToStringVar(&s.Attributes, "attribute", nil, "KEY=VALUE (repeatable)")
 	_ = put.MarkFlagRequired("merchant") // fails only for a flag that does not exist
 	ls := &cobra.Command{
@@ -55,13 +64,25 @@ func newStore(d *deps) *cobra.Command {
 			if merchant, _ := c.Flags().GetString("merchant"); merchant != "" {
 				q.Set("merchant", merchant)
 			}
-			return show(c, d, "/v1/stores", q, []string{"ID", "MERCHANT", "NAME", "REGION", "ATTRIBUTES"}, func(s tidings.Store) []string {
-				return []string{s.ID, s.Merchant, s.Name, s.Region, attributes(s.Attributes)}
+			return show(c, d, "/v1/stores", q, []string{"ID", "MERCHANT", "NAME", "REGION", "OPEN", "HOURS", "ATTRIBUTES"}, func(s tidings.Store) []string {
+				return []string{s.ID, s.Merchant, s.Name, s.Region, openNow(s), s.Hours.String(), attributes(s.Attributes)}
 			})
 		},
 	}
 	ls.Flags().String("merchant", "", "only of this merchant")
 	return newGroup("store", "Stores of merchants", withClient(put), withClient(ls), d.newRemove("store", "/v1/stores/"))
+}
+
+// openNow says whether a store is open; nothing where its hours are not known.
+func openNow(s tidings.Store) string {
+	open, known := s.Open(time.Now())
+	switch {
+	case !known:
+		return ""
+	case open:
+		return "open"
+	}
+	return "closed"
 }
 
 func newUser(d *deps) *cobra.Command {
@@ -76,9 +97,9 @@ func newUserPut(d *deps) *cobra.Command {
 		Use: "put ID", Short: "Make or change a user, with all memberships", Args: arguments("ID"),
 		Example: "  tidings user put u-lin --name '林' --member m:acme:owner --member s:acme-1:manager",
 		RunE: func(c *cobra.Command, args []string) error {
-			memberships, err := parseMemberships(members)
+			memberships, err := tidings.ParseMemberships(members)
 			if err != nil {
-				return &usageError{c.CommandPath(), err}
+				return &usageError{c.CommandPath(), fmt.Errorf("--member %w", err)}
 			}
 			in := map[string]any{"name": or(u.Name, args[0]), "locale": u.Locale, "memberships": memberships}
 			return d.put(c, http.MethodPut, "/v1/users/"+url.PathEscape(args[0]), in, "user "+args[0]+" is in the directory")
@@ -88,26 +109,6 @@ func newUserPut(d *deps) *cobra.Command {
 	c.Flags().StringVar(&u.Locale, "locale", "", "language (default "+tidings.DefaultLocale+")")
 	c.Flags().StringArrayVar(&members, "member", nil, "a membership: m:MERCHANT:ROLE or s:STORE:ROLE (repeatable; replaces those there were)")
 	return withClient(c)
-}
-
-// parseMemberships reads m:MERCHANT:ROLE and s:STORE:ROLE. An id may hold colons, a role may not.
-func parseMemberships(texts []string) ([]tidings.Membership, error) {
-	ms := []tidings.Membership{}
-	for _, text := range texts {
-		kind, rest, _ := strings.Cut(text, ":")
-		i := strings.LastIndex(rest, ":")
-		if i < 1 || kind != "m" && kind != "s" {
-			return nil, fmt.Errorf("--member %s: write it m:MERCHANT:ROLE or s:STORE:ROLE", text)
-		}
-		m := tidings.Membership{Role: rest[i+1:]}
-		if kind == "m" {
-			m.Merchant = rest[:i]
-		} else {
-			m.Store = rest[:i]
-		}
-		ms = append(ms, m)
-	}
-	return ms, nil
 }
 
 func newUserList(d *deps) *cobra.Command {
@@ -131,7 +132,7 @@ func newUserAddress(d *deps) *cobra.Command {
 		Use: "address ID", Short: "Set a user's addresses; those there were are replaced, and none is ever shown again", Args: arguments("ID"),
 		Example: "  tidings user address u-lin --sms +8613800138000 --app 3456789012345678901 --platform android",
 		RunE: func(c *cobra.Command, args []string) error {
-			addresses := userAddresses(phone, device, platform)
+			addresses := tidings.UserAddresses(phone, device, platform)
 			in := map[string]any{"addresses": addresses}
 			return d.put(c, http.MethodPut, "/v1/users/"+url.PathEscape(args[0])+"/addresses", in, fmt.Sprintf("user %s has %d addresses", args[0], len(addresses)))
 		},

@@ -113,7 +113,7 @@ func (s demoSeed) directory(ctx context.Context) error {
 		return err
 	}
 	for _, p := range demoPeople {
-		if err := s.db.PutAddresses(ctx, p.ID, userAddresses(p.phone, p.device, "android")); err != nil {
+		if err := s.db.PutAddresses(ctx, p.ID, tidings.UserAddresses(p.phone, p.device, "android")); err != nil {
 			return err
 		}
 	}

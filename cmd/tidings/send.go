@@ -57,6 +57,7 @@ func newSend(d *deps) *cobra.Command {
 	flags.StringSliceVar(&a.Stores, "store", nil, "to this store's users (repeatable)")
 	flags.StringSliceVar(&a.Users, "user", nil, "to this user (repeatable)")
 	flags.StringSliceVar(&a.Roles, "role", nil, "only to members with this role (repeatable)")
+	flags.StringToStringVar(&a.Attributes, "attribute", nil, "only to members of a store or merchant with KEY=VALUE (repeatable)")
 	flags.StringVar((*string)(&a.Scope), "scope", "", "of the merchants named: all, merchant or stores")
 	flags.BoolVar(&a.Everyone, "everyone", false, "to every user")
 	flags.StringVar(&f.data, "data", "", "values of the type's variables: a JSON object, @FILE, or - for standard input")

@@ -42,16 +42,13 @@ SELECT id FROM merchants WHERE deleted_at = 0 AND id IN (SELECT id FROM rows(id 
 -- name: lock-stores
 SELECT id, merchant_id FROM stores WHERE deleted_at = 0 AND id IN (SELECT id FROM rows(id text)) ORDER BY id {lock}
 
--- name: lock-user
-SELECT id FROM users WHERE id = $1 AND deleted_at = 0 {lock}
-
--- name: delete-addresses
-DELETE FROM addresses WHERE user_id = $1
+-- name: lock-users
+SELECT id FROM users WHERE deleted_at = 0 AND id IN (SELECT id FROM rows(id text)) ORDER BY id {lock}
 
 -- name: put-addresses
 INSERT INTO addresses (user_id, channel, value, blind, provider, platform, changed_at)
-SELECT $1, channel, value, blind, provider, platform, now_us()
-FROM rows(channel text, value text, blind text, provider text, platform text)
+SELECT user_id, channel, value, blind, provider, platform, now_us()
+FROM rows(user_id text, channel text, value text, blind text, provider text, platform text)
 
 -- name: delete-merchants
 UPDATE merchants SET deleted_at = now_us(), changed_at = now_us() WHERE id IN (SELECT id FROM rows(id text)) AND deleted_at = 0
