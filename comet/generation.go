@@ -20,6 +20,9 @@ import (
 // watchEvery is how often Redis is looked at: what was lost goes unnoticed for so long.
 const watchEvery = time.Second
 
+// memoryEvery is how many looks pass between two at the memory that is used.
+const memoryEvery = 5
+
 // clusterCanaries is how many canaries a cluster gets. They are spread over its slots, so that of up to twenty equal
 // masters each holds one but with a probability of 3 %.
 const clusterCanaries = 128
@@ -34,6 +37,7 @@ type watch struct {
 
 	mu      sync.Mutex
 	seen    map[string]string // canary -> value
+	looks   int               // by check alone
 	changed []func()
 }
 
@@ -229,8 +233,10 @@ func (w *watch) identity(ctx context.Context) (string, error) {
 	var mu sync.Mutex
 	var servers []string
 	var full int64
+	memory := w.looks%memoryEvery == 0
+	w.looks++
 	look := func(ctx context.Context, c *redis.Client) error {
-		info, err := readInfo(ctx, c)
+		info, err := readInfo(ctx, c, memory)
 		if err != nil {
 			return err
 		}
@@ -252,18 +258,23 @@ func (w *watch) identity(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	w.streams.full.Store(full >= memoryLimit)
+	if memory {
+		w.streams.full.Store(full >= memoryLimit)
+	}
 	slices.SortFunc(servers, cmp.Compare[string])
 	sum := sha256.Sum256([]byte(strings.Join(servers, ",")))
 	return hex.EncodeToString(sum[:8]), nil
 }
 
-// readInfo reads the sections of INFO that we need, in one round trip: every process asks once a second.
-func readInfo(ctx context.Context, c *redis.Client) (map[string]string, error) {
+// readInfo reads the sections of INFO that we need, in one round trip: every process asks once a second. What memory is
+// used costs Redis the most to tell.
+func readInfo(ctx context.Context, c *redis.Client, memory bool) (map[string]string, error) {
 	info := make(map[string]string)
 	pipe := c.Pipeline()
-	for _, section := range []string{"server", "replication", "memory"} {
-		pipe.Info(ctx, section)
+	pipe.Info(ctx, "server")
+	pipe.Info(ctx, "replication")
+	if memory {
+		pipe.Info(ctx, "memory")
 	}
 	answers, _ := pipe.Exec(ctx) // each answer carries its own error
 	for _, a := range answers {

@@ -104,7 +104,7 @@ func (s *site) listen(ctx context.Context, arrived *arrivals) error {
 
 // idle measures what everything costs when nothing happens.
 func (s *site) idle(ctx context.Context) (i idle, err error) {
-	const span = 10 * time.Second
+	const span = idleSpan
 	before, err := s.cpu()
 	if err != nil {
 		return i, err

@@ -25,6 +25,7 @@ const (
 	singles   = 256 // callers that POST one message at a time: as many in flight as the raw chain has
 	batchers  = 4   // callers that POST batches
 	batchSize = 100
+	idleSpan  = 20 * time.Second
 	listeners = 50 // open streams while latency is measured
 	// turns is how often raw chain and road take turns: these machines are shared, and their speed changes within a run.
 	turns       = 4
@@ -109,7 +110,7 @@ func road(ctx context.Context, span time.Duration, out string) (err error) {
 		}
 		r.Latency = append(r.Latency, l)
 	}
-	say("idle, 10s")
+	say("idle, %s", idleSpan)
 	if r.Idle, err = s.idle(ctx); err != nil {
 		return err
 	}
