@@ -117,6 +117,9 @@ func requestHash(method, path string, body []byte) string {
 
 // accept makes the request durable and answers 202.
 func (a *API) accept(w http.ResponseWriter, r *http.Request, request tidings.Request) error {
+	if err := a.Platform.Admit(r.Context(), request.Application, request.Messages); err != nil {
+		return a.refuse(w, r, request, err)
+	}
 	answer, err := a.Store.Accept(r.Context(), request)
 	if err != nil && tidings.CodeOf(err) == "" && r.Context().Err() == nil {
 		// Nobody knows whether it was stored. With its key the repeat is safe.

@@ -127,17 +127,20 @@ func (q *query) time(name string) time.Time {
 	return t
 }
 
-func (q *query) limit() int {
-	v := q.text("limit")
+// between reads a number from 1 to most; none is what stands for a parameter that is not there.
+func (q *query) between(name string, none, most int) int {
+	v := q.text(name)
 	if v == "" {
-		return defaultLimit
+		return none
 	}
 	n, err := strconv.Atoi(v)
-	if err != nil || n < 1 || n > maxLimit {
-		q.errs.Add("limit", "out_of_range", "1 to 200")
+	if err != nil || n < 1 || n > most {
+		q.errs.Add(name, "out_of_range", "1 to "+strconv.Itoa(most))
 	}
 	return n
 }
+
+func (q *query) limit() int { return q.between("limit", defaultLimit, maxLimit) }
 
 // page reads limit, after and before.
 func (q *query) page() tidings.PageQuery {

@@ -34,6 +34,7 @@ func (a *API) routes() []Route {
 	return []Route{
 		{"POST", "/v1/messages", application(send, auth.SendMessages), a.postMessage},
 		{"POST", "/v1/messages/batch", application(send, auth.SendMessages), a.postBatch},
+		{"POST", "/v1/messages:preview", application(send, auth.SendMessages), a.previewMessage},
 		{"POST", "/v1/messages:cancel", application(send, auth.CancelMessages), a.cancelByKey},
 		{"GET", "/v1/messages", application(read, auth.ReadApplication), a.getMessages},
 		{"GET", "/v1/messages/{id}", application(read, auth.ReadApplication), a.getMessage},
@@ -79,6 +80,9 @@ func (a *API) routes() []Route {
 		{"POST", "/v1/applications/{id}/reject", people(auth.DecideApplication), a.decide(false)}, // likewise
 		{"POST", "/v1/applications/{id}/suspend", people(auth.HaltApplication), a.setState(tidings.ApplicationSuspended)},
 		{"POST", "/v1/applications/{id}/resume", people(auth.HaltApplication), a.setState(tidings.ApplicationActive)},
+		{"GET", "/v1/applications/{id}/usage", application("", auth.ReadApplication), a.getUsage},
+		{"GET", "/v1/quotas/{id}", people(auth.ReadInstallation), a.getQuota},
+		{"PUT", "/v1/quotas/{id}", people(auth.WriteQuotas), a.putQuota},
 		{"POST", "/v1/applications/{id}/keys", people(auth.WriteKeys), a.postApplicationKey},
 		{"GET", "/v1/applications/{id}/keys", people(auth.ReadKeys), a.getApplicationKeys},
 		{"DELETE", "/v1/applications/{id}/keys/{key}", people(auth.WriteKeys), a.deleteApplicationKey},
