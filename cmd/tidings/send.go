@@ -37,6 +37,7 @@ type sendFlags struct {
 	expireIn    time.Duration
 	idempotency string
 	wait        bool
+	dry         bool
 }
 
 func newSend(d *deps) *cobra.Command {
@@ -69,7 +70,9 @@ func newSend(d *deps) *cobra.Command {
 	flags.StringVar(&f.body.CancellationKey, "cancellation-key", "", "let it be canceled by this key")
 	flags.StringVar(&f.idempotency, "idempotency-key", "", "send it once, however often the command is repeated")
 	flags.BoolVar(&f.wait, "wait", false, "wait until it is done and show its trace")
+	flags.BoolVar(&f.dry, "preview", false, "send nothing; show who would get what, why or why not, and what it costs")
 	c.MarkFlagsMutuallyExclusive("in", "at")
+	c.MarkFlagsMutuallyExclusive("preview", "wait")
 	return withClient(c)
 }
 
@@ -80,6 +83,9 @@ func (f *sendFlags) send(c *cobra.Command, d *deps) error {
 	api, err := d.client(c)
 	if err != nil {
 		return err
+	}
+	if f.dry {
+		return f.preview(c, d, api)
 	}
 	var headers []string
 	if f.idempotency != "" {

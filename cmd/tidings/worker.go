@@ -76,6 +76,7 @@ func (p *process) startWorkers(public string) error {
 	}
 	p.onStop("workers", func(ctx context.Context) error { workers.Stop(ctx); return nil })
 	p.background("housekeeping", forever(p.keepHouse))
+	p.background("budgets", forever(p.keepBudgets))
 	p.log.Info("worker serves", "lanes", p.cfg.Lanes, "channels", strings.Join(channelNames(deliver), ","))
 	return nil
 }
