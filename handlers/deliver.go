@@ -49,6 +49,8 @@ type DeliverStore interface {
 	Outgoing(ctx context.Context, c tidings.Claim, items []tidings.Item) ([]tidings.Outgoing, error)
 	Interrupted(ctx context.Context, c tidings.Claim, out []tidings.Outgoing) ([]tidings.Settlement, error)
 	End(ctx context.Context, c tidings.Channel, ds []tidings.Delivery) error
+	// Suspended tells which applications may not send for now.
+	Suspended(ctx context.Context) (map[string]bool, error)
 	Hold(ctx context.Context, c tidings.Channel, out []tidings.Outgoing, why tidings.Reason, d time.Duration) error
 	Begin(ctx context.Context, c tidings.Claim, lease time.Duration, provider string, out []tidings.Outgoing) ([]tidings.Outgoing, error)
 	Settle(ctx context.Context, ss []tidings.Settlement) error
@@ -108,6 +110,13 @@ func (d delivering) run(ctx context.Context, items []tidings.Item) error {
 		return err
 	}
 	for len(ready) > 0 {
+		suspended, err := d.store.Suspended(ctx)
+		if err != nil {
+			return err
+		}
+		if suspended[d.claim.Segment.Application] {
+			return d.store.Hold(ctx, d.claim.Segment.Channel, ready, tidings.AppSuspended, suspendedPause)
+		}
 		n := d.chunk(ready)
 		parked, err := d.send(ctx, ready[:n])
 		if err != nil {

@@ -15,6 +15,8 @@ type RouteStore interface {
 	Type(ctx context.Context, application, name string) (tidings.MessageType, error)
 	// Via tells through which dimensions users were reached.
 	Via(ctx context.Context, items []tidings.Item) (map[tidings.Item][]string, error)
+	// Suspended tells which applications may not send for now.
+	Suspended(ctx context.Context) (map[string]bool, error)
 	Routed(ctx context.Context, ss []tidings.Segment, ds []tidings.Delivery) ([]tidings.Segment, error)
 }
 
@@ -35,7 +37,11 @@ func Route(store RouteStore) tasks.Stage {
 		if err != nil {
 			return nil, err
 		}
-		return store.Routed(ctx, ss, route(w, via, quiet))
+		suspended, err := store.Suspended(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return store.Routed(ctx, ss, holdSuspended(route(w, via, quiet), w, suspended))
 	})
 }
 
@@ -59,6 +65,23 @@ func route(w tidings.RouteWork, via map[tidings.Item][]string, quiet map[tidings
 		for _, d := range plan {
 			d.Message, d.User = item.Message, item.User
 			ds = append(ds, d)
+		}
+	}
+	return ds
+}
+
+// suspendedPause is how long a delivery of a suspended application is held before it is looked at again; resuming the
+// application ends it.
+const suspendedPause = time.Hour
+
+// holdSuspended holds what would go out now of applications that may not send.
+func holdSuspended(ds []tidings.Delivery, w tidings.RouteWork, suspended map[string]bool) []tidings.Delivery {
+	if len(suspended) == 0 {
+		return ds
+	}
+	for i, d := range ds {
+		if d.State == tidings.Queued && suspended[w.Messages[d.Message].Application] {
+			ds[i].State, ds[i].Reason, ds[i].DueAt = tidings.Held, tidings.AppSuspended, w.Now.Add(suspendedPause)
 		}
 	}
 	return ds

@@ -114,6 +114,7 @@ func (db *DB) SetApplicationState(ctx context.Context, id string, state tidings.
 	if state == tidings.ApplicationActive {
 		action = "application.resume"
 	}
+	defer db.suspended.forget()
 	return db.changed(ctx, action, "application "+id, nil, func(t *tx) error {
 		var r applicationRow
 		if err := t.Get(ctx, &r, "lock-application", id); err != nil {

@@ -213,12 +213,14 @@ func (db *DB) attempts(ctx context.Context, id tidings.ID, users []string) (map[
 // Cancel takes back what of a message is still pending and returns how many deliveries that were. What is on its way or has
 // arrived stays; stages that have not seen the message yet plan its deliveries as canceled.
 func (db *DB) Cancel(ctx context.Context, application string, id tidings.ID) (canceled int, err error) {
-	err = db.tx(ctx, func(t *tx) error {
+	detail := map[string]int{}
+	err = db.changed(ctx, "message.cancel", "message "+id.String(), detail, func(t *tx) error {
 		var r statusRow
 		if err := t.Get(ctx, &r, "message", application, int64(id)); err != nil {
 			return notFound(err, "message", id)
 		}
 		canceled, err = t.cancel(ctx, []int64{int64(id)})
+		detail["deliveries"] = canceled
 		return err
 	})
 	return canceled, err
@@ -227,12 +229,14 @@ func (db *DB) Cancel(ctx context.Context, application string, id tidings.ID) (ca
 // CancelKey cancels every message of the application that has the cancellation key, and returns how many deliveries it took
 // back. That there is no such message is no mistake.
 func (db *DB) CancelKey(ctx context.Context, application, key string) (canceled int, err error) {
-	err = db.tx(ctx, func(t *tx) error {
+	detail := map[string]any{"key": key}
+	err = db.changed(ctx, "message.cancel", "application "+application, detail, func(t *tx) error {
 		var ids []int64
 		if err := t.Select(ctx, &ids, "by-cancellation-key", application, key); err != nil || len(ids) == 0 {
 			return err
 		}
 		canceled, err = t.cancel(ctx, ids)
+		detail["messages"], detail["deliveries"] = len(ids), canceled
 		return err
 	})
 	return canceled, err

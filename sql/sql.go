@@ -60,6 +60,8 @@ type DB struct {
 	finisher finisher
 	recent   *recent
 	quotas   quotas
+
+	suspended suspended
 }
 
 // Open opens the store, brings its schema up to date, prepares every query and refuses a database that does not keep its

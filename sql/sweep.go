@@ -86,11 +86,16 @@ type dueRow struct {
 	State       string
 	Reason      string
 	Expired     int
+	suspended   bool // its application is
 }
 
 // next is the state in which a delivery goes on when its time has come.
 func (d dueRow) next() (tidings.State, tidings.Reason) {
 	switch {
+	case d.suspended && d.Expired == 0 && d.State == string(tidings.UnknownEnd):
+		return tidings.UnknownEnd, tidings.Reason(d.Reason)
+	case d.suspended && d.Expired == 0:
+		return tidings.Held, tidings.AppSuspended
 	case d.Expired == 1 && d.State == string(tidings.UnknownEnd):
 		return tidings.UnknownEnd, tidings.Reason(d.Reason) // too late to send again, and still nobody knows
 	case d.Expired == 1:
@@ -101,21 +106,30 @@ func (d dueRow) next() (tidings.State, tidings.Reason) {
 
 // Due puts deliveries whose time has come back on the conveyor: in segments of a batch of their own that accepted no
 // message, so that the balance can miss one of them.
+//
+// What belongs to a suspended application goes on being held.
 func (db *DB) Due(ctx context.Context, limit int) (segments []tidings.Segment, err error) {
+	suspended, err := db.Suspended(ctx)
+	if err != nil {
+		return nil, err
+	}
 	err = db.tx(ctx, func(t *tx) error {
 		segments = nil
 		var due []dueRow
 		if err := t.Select(ctx, &due, "due-deliveries", limit); err != nil || len(due) == 0 {
 			return err
 		}
-		states, reasons := make([]string, len(due)), make([]string, len(due))
-		for i, d := range due {
-			state, reason := d.next()
+		states, reasons, pauses := make([]string, len(due)), make([]string, len(due)), make([]int64, len(due))
+		for i := range due {
+			if due[i].suspended = suspended[due[i].Application]; due[i].suspended && due[i].Expired == 0 {
+				pauses[i] = suspendedPause.Microseconds()
+			}
+			state, reason := due[i].next()
 			states[i], reasons[i] = string(state), string(reason)
 		}
 		_, err := t.Exec(ctx, "release-due", columns(
 			ints(due, func(d dueRow) int64 { return d.Message }), strs(due, func(d dueRow) string { return d.User }),
-			strs(due, func(d dueRow) string { return d.Channel }), states, reasons))
+			strs(due, func(d dueRow) string { return d.Channel }), states, reasons, pauses))
 		if err != nil {
 			return err
 		}

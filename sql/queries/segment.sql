@@ -57,8 +57,8 @@ SELECT message_id, user_id, channel, application, lane, state, reason, CASE WHEN
 FROM deliveries WHERE due_at IS NOT NULL AND due_at <= now_us() ORDER BY due_at LIMIT $1 {lock skip}
 
 -- name: release-due
-UPDATE deliveries SET state = rows.next, reason = rows.why, due_at = NULL, changed_at = now_us()
-FROM rows(message_id bigint, user_id text, channel text, next text, why text)
+UPDATE deliveries SET state = rows.next, reason = rows.why, due_at = CASE WHEN rows.pause = 0 THEN NULL ELSE now_us() + rows.pause END, changed_at = now_us()
+FROM rows(message_id bigint, user_id text, channel text, next text, why text, pause bigint)
 WHERE deliveries.message_id = rows.message_id AND deliveries.user_id = rows.user_id AND deliveries.channel = rows.channel
 
 -- name: open-segments

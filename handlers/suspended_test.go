@@ -1,0 +1,74 @@
+package handlers_test
+
+import (
+	"context"
+	"testing"
+
+	"tidings"
+	"tidings/internal/sqltest"
+	"tidings/sql"
+)
+
+func TestWhatASuspendedApplicationSentIsHeldUntilItIsResumed(t *testing.T) {
+	sqltest.Each(t, func(t *testing.T, db *sql.DB) {
+		w, ctx := newWorld(t, db), context.Background()
+		w.accept(message("refund", tidings.Audience{Users: []string{"u00", "u03"}}, tidings.Web, tidings.SMS))
+		// One more stands queued before the deliver stage when the application is suspended.
+		w.accept(message("refund", tidings.Audience{Users: []string{"u01"}}, tidings.SMS))
+		w.collect()
+		for _, stage := range []string{"acquire", "render", "route"} {
+			var later []tidings.Segment
+			for s, ok := w.next(); ok; s, ok = w.next() {
+				if name(s) != stage || len(later) > 0 && stage == "acquire" {
+					later = append(later, s)
+					continue
+				}
+				following, err := w.stages[stage].Run(ctx, s)
+				must(t, err)
+				later = append(later, following...)
+			}
+			w.queue = later
+		}
+		must(t, db.SetApplicationState(ctx, "orders", tidings.ApplicationSuspended))
+		before := len(w.streams.numbers["u00"])
+		w.accept(message("refund", tidings.Audience{Users: []string{"u02"}}, tidings.Web, tidings.SMS))
+		w.run()
+		b := w.balanced()
+		if len(w.sender.calls) != 0 || len(w.streams.numbers["u02"]) != 0 || b.Deliveries[tidings.Held] < 3 {
+			t.Fatalf("%d calls, %v, %+v", len(w.sender.calls), w.streams.numbers, b.Deliveries)
+		}
+		if due, err := db.Due(ctx, 100); err != nil || len(due) != 0 {
+			t.Errorf("%v %v", due, err)
+		}
+		must(t, db.SetApplicationState(ctx, "orders", tidings.ApplicationActive))
+		due, err := db.Due(ctx, 100)
+		if must(t, err); len(due) == 0 {
+			t.Fatal("nothing was let go")
+		}
+		w.run()
+		if b = w.balanced(); b.Deliveries[tidings.Held] != 0 || len(w.sender.calls) != 4 || len(w.streams.numbers["u02"]) != 1 || before > len(w.streams.numbers["u00"]) {
+			t.Errorf("%d calls, %v, %+v", len(w.sender.calls), w.streams.numbers, b.Deliveries)
+		}
+	})
+}
+
+func TestADiscardedVersionIsTakenBackAtOnce(t *testing.T) {
+	sqltest.Each(t, func(t *testing.T, db *sql.DB) {
+		w, ctx := newWorld(t, db), context.Background()
+		w.accept(message("refund", tidings.Audience{Users: []string{"u00"}}, tidings.SMS))
+		must(t, db.SetApplicationState(ctx, "orders", tidings.ApplicationSuspended))
+		w.run()
+		ref := tidings.TemplateRef{Application: "orders", Type: "refund", Channel: tidings.SMS, Locale: "zh-CN", Version: 1}
+		if n, err := db.Discard(ctx, ref); err != nil || n != 1 {
+			t.Errorf("%d %v", n, err)
+		}
+		if n, err := db.Discard(ctx, ref); err != nil || n != 0 {
+			t.Errorf("again: %d %v", n, err)
+		}
+		must(t, db.SetApplicationState(ctx, "orders", tidings.ApplicationActive))
+		w.run()
+		if b := w.balanced(); b.Deliveries[tidings.Canceled] != 1 || len(w.sender.calls) != 0 {
+			t.Errorf("%+v, %d calls", b.Deliveries, len(w.sender.calls))
+		}
+	})
+}
