@@ -117,12 +117,20 @@ func (v *visit) editTemplate() error {
 	return v.show("template-edit", v.t("template.edit"), v.templatesCrumbs(typ), v.editor(typ, t, exampleData(typ)))
 }
 
+// stand are what stands in for a variable of each type that has no example. A text's is its name.
+var stand = map[tidings.VariableType]string{tidings.VariableNumber: "1", tidings.VariableBoolean: "true", tidings.VariableList: "[]", tidings.VariableObject: "{}"}
+
 // exampleData is a message's data made of the examples that the type's variables have.
 func exampleData(t tidings.MessageType) string {
 	data := make(map[string]json.RawMessage, len(t.Variables))
 	for _, x := range t.Variables {
-		if len(x.Example) > 0 {
+		switch {
+		case len(x.Example) > 0:
 			data[x.Name] = x.Example
+		case stand[x.Type] != "":
+			data[x.Name] = json.RawMessage(stand[x.Type])
+		default:
+			data[x.Name], _ = json.Marshal(x.Name) // a string
 		}
 	}
 	return indented(data)

@@ -97,7 +97,7 @@ func chart(days []tidings.UsageDay) usageView {
 			y -= h
 			v.Bars = append(v.Bars, bar{X: x + step/8, Y: y, W: max(2, step*3/4), H: h, Day: d.Day, Channel: c, N: n})
 		}
-		if i%2 == 0 || len(days) <= 8 {
+		if (len(days)-1-i)%2 == 0 || len(days) <= 8 {
 			v.Labels = append(v.Labels, label{X: x + step/2, Text: dayOfMonth(d.Day)})
 		}
 	}

@@ -47,7 +47,7 @@ var words = map[string]map[string]text{
 		"tokens:mint": {"mint tokens for users (admins grant it)", "签发用户令牌（须管理员授予）"}, "receipts": {"bring receipts (admins grant it)", "上报回执（须管理员授予）"},
 		"history:read": {"read the history", "查看历史"}, "inbox:write": {"mark messages", "标记消息"},
 	},
-	"policy":    {"at_most_once": {"at most once: leave it unknown", "最多一次：保留为结果未知"}, "at_least_once": {"at least once: send again", "至少一次：重新发送"}},
+	"policy":    {"at_most_once": {"leave it unknown", "保留为结果未知"}, "at_least_once": {"send it again", "重新发送"}},
 	"type":      {"string": {"text", "文本"}, "number": {"number", "数字"}, "boolean": {"yes or no", "是或否"}, "list": {"list", "列表"}, "object": {"object", "对象"}},
 	"directory": {"merchants": {"Merchants", "商户"}, "stores": {"Stores", "门店"}, "users": {"Users", "用户"}},
 	"rule": {
