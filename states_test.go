@@ -5,24 +5,33 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"tidings"
 )
 
-// TestTheDrawnStatesAreThoseOfTheCode compares the diagram in docs/states.md with tidings.Moves.
+// TestTheDrawnStatesAreThoseOfTheCode compares the diagrams in docs/states.md with the tables of moves.
 func TestTheDrawnStatesAreThoseOfTheCode(t *testing.T) {
-	drawn := drawnMoves(t)
-	for _, from := range slices.Sorted(maps.Keys(tidings.Moves)) {
-		for _, to := range tidings.Moves[from] {
-			if !drawn[[2]tidings.State{from, to}] {
-				t.Errorf("delivery.go has %q -> %q and docs/states.md does not draw it", from, to)
+	compareMoves(t, "", tidings.Moves)
+	compareMoves(t, "template", tidings.TemplateMoves)
+	compareMoves(t, "application", tidings.ApplicationMoves)
+}
+
+func compareMoves[S ~string](t *testing.T, diagram string, moves map[S][]S) {
+	t.Helper()
+	drawn := drawnMoves(t, diagram)
+	for _, from := range slices.Sorted(maps.Keys(moves)) {
+		for _, to := range moves[from] {
+			move := [2]string{string(from), string(to)}
+			if !drawn[move] {
+				t.Errorf("the code has %q -> %q and docs/states.md does not draw it", from, to)
 			}
-			delete(drawn, [2]tidings.State{from, to})
+			delete(drawn, move)
 		}
 	}
 	for move := range drawn {
-		t.Errorf("docs/states.md draws %q -> %q and delivery.go has no such move", move[0], move[1])
+		t.Errorf("docs/states.md draws %q -> %q and the code has no such move", move[0], move[1])
 	}
 }
 
@@ -39,15 +48,22 @@ func TestEveryStateAndNoOtherIsExplained(t *testing.T) {
 	}
 }
 
-func drawnMoves(t *testing.T) map[[2]tidings.State]bool {
+// drawnMoves reads the diagram that begins with a remark of its name; the deliveries', the first, has none.
+func drawnMoves(t *testing.T, diagram string) map[[2]string]bool {
 	t.Helper()
-	moves := map[[2]tidings.State]bool{}
-	for _, m := range regexp.MustCompile(`(?m)^ +(\[\*\]|\w+) --> (\w+)`).FindAllStringSubmatch(statesPage(t), -1) {
-		from := tidings.State(m[1])
+	head := "stateDiagram-v2"
+	if diagram != "" {
+		head += "\n    %% " + diagram
+	}
+	_, page, _ := strings.Cut(statesPage(t), head+"\n")
+	page, _, _ = strings.Cut(page, "```")
+	moves := map[[2]string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^ +(\[\*\]|\w+) --> (\w+)`).FindAllStringSubmatch(page, -1) {
+		from := m[1]
 		if from == "[*]" {
 			from = ""
 		}
-		moves[[2]tidings.State{from, tidings.State(m[2])}] = true
+		moves[[2]string{from, m[2]}] = true
 	}
 	if len(moves) == 0 {
 		t.Fatal("docs/states.md draws no move")

@@ -99,7 +99,7 @@ func (a *API) guard(route Route) middleware.Handler {
 			return err
 		}
 		if err := route.Access.check(p); err != nil {
-			return err
+			return a.refusedTo(r, p, route.Access.Action, err)
 		}
 		if err := a.Auth.CheckOrigin(r, p); err != nil {
 			return err
@@ -109,6 +109,18 @@ func (a *API) guard(route Route) middleware.Handler {
 		}
 		return route.handle(w, r, p)
 	}
+}
+
+// refusedTo notes in the audit log that a person tried to change what his role may not, and returns err.
+func (a *API) refusedTo(r *http.Request, p auth.Principal, act auth.Action, err error) error {
+	if p.Kind != auth.Admin || act == "" || r.Method == http.MethodGet {
+		return err
+	}
+	ctx := tidings.WithActor(r.Context(), p.Actor(via(r)))
+	if noteErr := a.Platform.Refused(ctx, string(act), r.Method+" "+clip(r.URL.Path), err); noteErr != nil {
+		return noteErr
+	}
+	return err
 }
 
 // via is the door that the audit log names.

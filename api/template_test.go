@@ -66,6 +66,11 @@ func TestNobodyApprovesHisOwnTemplateAndTheLogTells(t *testing.T) {
 		if strings.Count(log, `"template.approve refused"`) != 2 || !strings.Contains(log, `template shop/order.paid/sms/zh-CN/1`) {
 			t.Errorf("%s", log)
 		}
+		op := b.person("op", tidings.RoleOperator, "")
+		b.refused(403, "POST", "/v1/templates/approve?application=shop", op, `{`+first+`}`)
+		if log := b.ok(200, "GET", "/v1/audit?actor=op", adminToken, ""); !strings.Contains(log, `"template.review refused"`) {
+			t.Errorf("%s", log)
+		}
 		var report tidings.AuditReport
 		decode(t, b.ok(200, "GET", "/v1/audit/verify", adminToken, ""), &report)
 		if report.Bad != 0 || report.Rows == 0 || report.Head.Hash == "" {

@@ -184,7 +184,7 @@ func (p *Platform) Decide(ctx context.Context, id string, approve bool, comment 
 	}
 	err := p.store.DecideApplication(ctx, id, state, comment)
 	if code := tidings.CodeOf(err); code == tidings.Forbidden || code == tidings.Conflict {
-		if noteErr := p.store.Note(ctx, action+" refused", "application "+id, map[string]string{"why": err.Error()}); noteErr != nil {
+		if noteErr := p.Refused(ctx, action, "application "+id, err); noteErr != nil {
 			return tidings.Application{}, noteErr
 		}
 	}

@@ -172,10 +172,15 @@ func (p *Platform) refused(ctx context.Context, err error, action string, ref ti
 	if code != tidings.Forbidden && code != tidings.Conflict {
 		return err
 	}
-	if noteErr := p.store.Note(ctx, action+" refused", "template "+ref.String(), map[string]string{"why": err.Error()}); noteErr != nil {
+	if noteErr := p.Refused(ctx, action, "template "+ref.String(), err); noteErr != nil {
 		return noteErr
 	}
 	return err
+}
+
+// Refused notes in the audit log that who acts tried what he may not. The error is our own.
+func (p *Platform) Refused(ctx context.Context, action, object string, why error) error {
+	return p.store.Note(ctx, action+" refused", object, map[string]string{"why": why.Error()})
 }
 
 // Template returns one version.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -71,6 +72,7 @@ func (p *process) apiRoutes(mux *http.ServeMux, self string) error {
 		},
 	})
 	mux.Handle("/", a.Handler())
+	p.background("key use", p.noteKeys)
 	demo, err := p.demoPage(self)
 	if err != nil {
 		return err
@@ -88,6 +90,22 @@ func (p *process) apiRoutes(mux *http.ServeMux, self string) error {
 	p.onStop("console", func(context.Context) error { return c.Close() })
 	c.Routes(mux)
 	return nil
+}
+
+// noteKeys writes once a minute which keys were used, and a last time at the end.
+func (p *process) noteKeys(ctx context.Context) error {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return errors.Join(p.db.KeysUsed(context.WithoutCancel(ctx), p.auth.Used()), ctx.Err())
+		case <-tick.C:
+			if err := p.db.KeysUsed(ctx, p.auth.Used()); err != nil {
+				p.log.Warn("the use of keys was not noted", "error", err)
+			}
+		}
+	}
 }
 
 // queues gives the console the queues in its own words.

@@ -10,29 +10,55 @@ import (
 	"tidings"
 )
 
+// appFlags is what the command line says about an application.
+type appFlags struct {
+	name, owner, purpose string
+	channels, origins    []string
+	volume               int
+}
+
+func (f *appFlags) on(c *cobra.Command) *cobra.Command {
+	flags := c.Flags()
+	flags.StringVar(&f.name, "name", "", "what people call it")
+	flags.StringVar(&f.owner, "owner", "", "who answers for it")
+	flags.StringVar(&f.purpose, "purpose", "", "what it sends, and to whom")
+	flags.StringSliceVar(&f.channels, "channel", nil, "a channel that it wants: web, app, sms (repeatable)")
+	flags.IntVar(&f.volume, "volume", 0, "messages a day that it expects to send")
+	flags.StringSliceVar(&f.origins, "origin", nil, "a site whose pages may connect with its tokens (repeatable)")
+	return withClient(c)
+}
+
+func (f *appFlags) body(id string) map[string]any {
+	return map[string]any{"id": id, "name": or(f.name, id), "owner": f.owner, "purpose": f.purpose, "channels": f.channels, "volume": f.volume, "origins": f.origins}
+}
+
 func newApp(d *deps) *cobra.Command {
-	var name, owner string
-	var origins []string
+	f := &appFlags{}
 	create := &cobra.Command{
-		Use: "create ID", Aliases: []string{"apply"}, Short: "Make an application that may send", Args: arguments("ID"),
+		Use: "create ID", Short: "Make an application that may send at once (admins)", Args: arguments("ID"),
 		Example: "  tidings app create orders --name 'Order service' --owner orders@example.com --origin https://shop.example.com",
 		RunE: func(c *cobra.Command, args []string) error {
-			a := map[string]any{"id": args[0], "name": or(name, args[0]), "owner": owner, "origins": origins}
-			return d.put(c, http.MethodPost, "/v1/applications", a, "application "+args[0]+" may send; give it a key: tidings key create --app "+args[0])
+			return d.put(c, http.MethodPost, "/v1/applications", f.body(args[0]), "application "+args[0]+" may send; give it a key: tidings key create --app "+args[0])
 		},
 	}
-	create.Flags().StringVar(&name, "name", "", "what people call it")
-	create.Flags().StringVar(&owner, "owner", "", "who answers for it")
-	create.Flags().StringSliceVar(&origins, "origin", nil, "a site whose pages may connect with its tokens (repeatable)")
+	apply := &cobra.Command{
+		Use: "apply ID", Short: "Apply for an application; somebody else approves it", Args: arguments("ID"),
+		Example: "  tidings app apply coupons --purpose 'tell stores of coupons' --channel web --volume 2000",
+		RunE: func(c *cobra.Command, args []string) error {
+			return d.put(c, http.MethodPost, "/v1/applications:apply", f.body(args[0]), "application "+args[0]+" is applied for; an approver decides: tidings app approve "+args[0])
+		},
+	}
 	ls := &cobra.Command{
 		Use: "ls", Short: "List the applications", Args: noArgument,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return show(c, d, "/v1/applications", nil, []string{"ID", "NAME", "OWNER", "STATE", "ORIGINS"}, func(a tidings.Application) []string {
-				return []string{a.ID, a.Name, a.Owner, string(a.State), strings.Join(a.Origins, " ")}
+			return show(c, d, "/v1/applications", nil, []string{"ID", "NAME", "OWNER", "STATE", "PURPOSE", "ORIGINS"}, func(a tidings.Application) []string {
+				return []string{a.ID, a.Name, a.Owner, string(a.State), a.Purpose, strings.Join(a.Origins, " ")}
 			})
 		},
 	}
-	return newGroup("app", "Applications: the internal teams that send", withClient(create), withClient(ls),
+	return newGroup("app", "Applications: the internal teams that send", f.on(create), f.on(apply), withClient(ls),
+		d.newDecision("approve", "Let an application send that was applied for", "may send"),
+		d.newDecision("reject", "Turn an application down; --comment says why", "rejected"),
 		d.newState("suspend", "Stop an application: it may not send, what is under way is held", "suspended"),
 		d.newState("resume", "Let a suspended application send again", "may send again"))
 }

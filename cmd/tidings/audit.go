@@ -20,6 +20,7 @@ notifications; planned deliveries against those that exist; and what is overdue.
 		RunE: func(c *cobra.Command, _ []string) error { return audit(c, d, settle) },
 	}
 	c.Flags().DurationVar(&settle, "settle", time.Minute, "what is late by less than this counts as under way")
+	c.AddCommand(newAuditLog(d), newAuditVerify(d))
 	return withOutput(withSettings(c, forStores, forLogs))
 }
 

@@ -21,7 +21,7 @@ func newKey(d *deps) *cobra.Command {
 	ls := &cobra.Command{
 		Use: "ls", Short: "List keys: of an application with --app, else of merchants and admins", Args: noArgument,
 		RunE: func(c *cobra.Command, _ []string) error {
-			header := []string{"ID", "KIND", "OF", "NAME", "SCOPES", "ENDS IN", "MADE", "EXPIRES", "REVOKED"}
+			header := []string{"ID", "KIND", "OF", "NAME", "MAY", "ENDS IN", "MADE", "USED", "EXPIRES", "REVOKED"}
 			return show(c, d, keysPath(c), nil, header, keyRow)
 		},
 	}
@@ -45,15 +45,15 @@ func keysPath(c *cobra.Command) string {
 }
 
 func keyRow(k tidings.Key) []string {
-	of := k.Application + k.Dimension + string(k.Role)
-	return []string{k.ID, string(k.Kind), of, k.Name, strings.Join(k.Scopes, " "), "…" + k.Last4, shownTime(k.CreatedAt), shownTime(k.ExpiresAt), shownTime(k.RevokedAt)}
+	of := k.Application + k.Dimension + string(k.Role) + k.Account
+	return []string{k.ID, string(k.Kind), of, k.Name, strings.Join(slices.Concat(k.Scopes, k.Types, strings.Fields(joined(k.Channels))), " "), "…" + k.Last4, shownTime(k.CreatedAt), shownTime(k.LastUsed), shownTime(k.ExpiresAt), shownTime(k.RevokedAt)}
 }
 
 // keyFlags is what the command line says about a key.
 type keyFlags struct {
-	app, merchant, store, role, name string
-	scopes                           []string
-	expireIn                         time.Duration
+	app, merchant, store, role, account, name string
+	scopes, types, channels                   []string
+	expireIn                                  time.Duration
 }
 
 func newKeyCreate(d *deps) *cobra.Command {
@@ -63,6 +63,8 @@ func newKeyCreate(d *deps) *cobra.Command {
 		Example: `  tidings key create --app orders
   tidings key create --app crm --scope directory:write --scope tokens:mint
   tidings key create --merchant acme --scope history:read
+  tidings key create --account wang
+  tidings key create --app orders --scope messages:send --type order.paid --channel web
   tidings key create --role operator --name 'night shift'`,
 		RunE: func(c *cobra.Command, _ []string) error { return f.create(c, d) },
 	}
@@ -70,12 +72,15 @@ func newKeyCreate(d *deps) *cobra.Command {
 	flags.StringVar(&f.app, "app", "", "for this application")
 	flags.StringVar(&f.merchant, "merchant", "", "for this merchant's own systems")
 	flags.StringVar(&f.store, "store", "", "for this store's own systems")
-	flags.StringVar(&f.role, "role", "", "for an admin or operator")
+	flags.StringVar(&f.role, "role", "", "for an admin or operator without an account")
+	flags.StringVar(&f.account, "account", "", "for this account; me: your own")
+	flags.StringSliceVar(&f.types, "type", nil, "a message type that an application's key is narrowed to (repeatable)")
+	flags.StringSliceVar(&f.channels, "channel", nil, "a channel that an application's key is narrowed to (repeatable)")
 	flags.StringVar(&f.name, "name", "", "what it is for")
 	flags.StringSliceVar(&f.scopes, "scope", nil, "what it may do (repeatable); default of an application: send, read, write templates; of a merchant: history:read")
 	flags.DurationVar(&f.expireIn, "expire-in", 0, "when it ends; by default never")
-	c.MarkFlagsMutuallyExclusive("app", "merchant", "store", "role")
-	c.MarkFlagsOneRequired("app", "merchant", "store", "role")
+	c.MarkFlagsMutuallyExclusive("app", "merchant", "store", "role", "account")
+	c.MarkFlagsOneRequired("app", "merchant", "store", "role", "account")
 	return withClient(c)
 }
 
@@ -90,6 +95,16 @@ func (f *keyFlags) body() (path string, in map[string]any, err error) {
 		if scopes == nil {
 			scopes = []string{tidings.ScopeSend, tidings.ScopeReadMessages, tidings.ScopeTemplates}
 		}
+		if f.types != nil {
+			in["types"] = f.types
+		}
+		if f.channels != nil {
+			in["channels"] = f.channels
+		}
+	case f.account == "me":
+		path = "/v1/account/keys"
+	case f.account != "":
+		in["kind"], in["account"] = tidings.AdminKey, f.account
 	case f.role != "":
 		in["kind"], in["role"] = tidings.AdminKey, f.role
 		if scopes != nil {

@@ -29,7 +29,7 @@ func newTypePut(d *deps) *cobra.Command {
 	f := &typeFlags{}
 	c := &cobra.Command{
 		Use: "put NAME", Short: "Make or change a message type", Args: arguments("NAME"),
-		Example: `  tidings type put order.refund_requested --channel web --channel app --var order:string! --var amount:string
+		Example: `  tidings type put order.refund_requested --channel web --channel app --var order:string!=2026-0001 --var amount:string=12.50
   tidings type put code.login --file code.login.yaml`,
 		RunE: func(c *cobra.Command, args []string) error {
 			spec, err := f.spec(c, args[0])
@@ -43,7 +43,7 @@ func newTypePut(d *deps) *cobra.Command {
 	flags.StringVar(&f.file, "file", "", "the whole type as JSON or YAML (- is standard input)")
 	flags.StringVar(&f.lane, "lane", "normal", "priority: critical, normal or bulk")
 	flags.StringSliceVar(&f.channels, "channel", []string{"web"}, "a channel that it may use: web, app, sms (repeatable)")
-	flags.StringArrayVar(&f.variables, "var", nil, "a variable as NAME:TYPE, with ! when required; types: string, number, boolean, list, object (repeatable)")
+	flags.StringArrayVar(&f.variables, "var", nil, "a variable as NAME:TYPE, with ! when required and =EXAMPLE; types: string, number, boolean, list, object (repeatable)")
 	flags.Int64Var(&f.ttl, "ttl", 0, "seconds after which it is not sent any more")
 	for _, other := range []string{"lane", "channel", "var", "ttl"} {
 		c.MarkFlagsMutuallyExclusive("file", other)
@@ -73,14 +73,28 @@ func (f *typeFlags) spec(c *cobra.Command, name string) (any, error) {
 	return spec, nil
 }
 
-// parseVariable reads NAME:TYPE, with a ! when it is required.
+// parseVariable reads NAME:TYPE, with a ! when it is required and =EXAMPLE: as JSON, or as a text.
 func parseVariable(text string) (tidings.Variable, error) {
-	name, typ, ok := strings.Cut(text, ":")
+	name, rest, ok := strings.Cut(text, ":")
 	if !ok || name == "" {
-		return tidings.Variable{}, errors.New("write it NAME:TYPE, such as amount:number!")
+		return tidings.Variable{}, errors.New("write it NAME:TYPE, such as amount:number!=12.50")
 	}
+	typ, example, shown := strings.Cut(rest, "=")
 	typ, required := strings.CutSuffix(typ, "!")
-	return tidings.Variable{Name: name, Type: tidings.VariableType(typ), Required: required}, nil
+	v := tidings.Variable{Name: name, Type: tidings.VariableType(typ), Required: required}
+	if !shown {
+		return v, nil
+	}
+	if v.Type != tidings.VariableString && !json.Valid([]byte(example)) {
+		return v, errors.New("its example is no JSON")
+	}
+	v.Example = json.RawMessage(example)
+	if v.Type == tidings.VariableString {
+		quoted, err := json.Marshal(example)
+		v.Example = quoted
+		return v, err
+	}
+	return v, nil
 }
 
 func newTypeList(d *deps) *cobra.Command {
@@ -115,7 +129,10 @@ func joined[S ~string](list []S) string {
 
 func newTemplate(d *deps) *cobra.Command {
 	return newGroup("template", "Templates: the content of a message type for a channel and locale",
-		newTemplateCreate(d), newTemplatePublish(d), newTemplateList(d))
+		newTemplateCreate(d), newTemplateSubmit(d), newTemplateReport(d), newTemplateQueue(d),
+		newTemplateReview(d, "approve", "Approve a submitted version that another wrote", "approved"),
+		newTemplateReview(d, "reject", "Reject a submitted version; --comment says why", "rejected"),
+		newTemplatePublish(d), newTemplateRollback(d), newTemplateDiscard(d), newTemplateList(d))
 }
 
 func newTemplateCreate(d *deps) *cobra.Command {
@@ -140,7 +157,9 @@ func newTemplateCreate(d *deps) *cobra.Command {
 	flags.StringVar(&t.Title, "title", "", "title, in Liquid (web, app)")
 	flags.StringVar(&t.Body, "body", "", "text, in Liquid; @FILE, or - for standard input")
 	flags.StringVar(&t.URL, "link", "", "what a click opens, in Liquid (web, app)")
-	flags.BoolVar(&publish, "publish", false, "publish it at once")
+	flags.StringVar(&t.Signature, "signature", "", "who sends, put in front of the text (sms): 【Acme】")
+	flags.StringVar(&t.ProviderCode, "provider-code", "", "the name under which the channel's provider knows it")
+	flags.BoolVar(&publish, "publish", false, "publish it at once, unreviewed (admins; the audit log tells)")
 	return withApp(c)
 }
 
@@ -149,7 +168,8 @@ func createTemplate(c *cobra.Command, d *deps, t tidings.Template, body string, 
 	if err != nil {
 		return err
 	}
-	in := map[string]any{"type": t.Type, "channel": t.Channel, "locale": t.Locale, "title": t.Title, "body": body, "url": t.URL}
+	in := map[string]any{"type": t.Type, "channel": t.Channel, "locale": t.Locale, "title": t.Title, "body": body, "url": t.URL,
+		"signature": t.Signature, "provider_code": t.ProviderCode}
 	var made json.RawMessage
 	if err := api.call(c.Context(), http.MethodPost, withQuery("/v1/templates", ofApp(c)), in, &made); err != nil {
 		return err
@@ -160,6 +180,7 @@ func createTemplate(c *cobra.Command, d *deps, t tidings.Template, body string, 
 	}
 	if publish {
 		in = publishBody(created)
+		in["unreviewed"] = true
 		if err := api.call(c.Context(), http.MethodPost, withQuery("/v1/templates/publish", ofApp(c)), in, &made); err != nil {
 			return err
 		}
@@ -171,7 +192,7 @@ func createTemplate(c *cobra.Command, d *deps, t tidings.Template, body string, 
 	if publish {
 		p.line("version %d is published", created.Version)
 	} else {
-		p.line("version %d is a draft; publish it: tidings template publish %s --channel %s --locale %s --version %d",
+		p.line("version %d is a draft; submit it: tidings template submit %s --channel %s --locale %s --version %d",
 			created.Version, plain(created.Type), created.Channel, plain(created.Locale), created.Version)
 	}
 	return nil
@@ -179,22 +200,6 @@ func createTemplate(c *cobra.Command, d *deps, t tidings.Template, body string, 
 
 func publishBody(t tidings.Template) map[string]any {
 	return map[string]any{"type": t.Type, "channel": t.Channel, "locale": t.Locale, "version": t.Version}
-}
-
-func newTemplatePublish(d *deps) *cobra.Command {
-	t := tidings.Template{}
-	c := &cobra.Command{
-		Use: "publish TYPE", Short: "Put a version into force", Args: arguments("TYPE"),
-		RunE: func(c *cobra.Command, args []string) error {
-			t.Type = args[0]
-			return d.put(c, http.MethodPost, withQuery("/v1/templates/publish", ofApp(c)), publishBody(t), fmt.Sprintf("version %d is published", t.Version))
-		},
-	}
-	c.Flags().StringVar((*string)(&t.Channel), "channel", "web", "web, app or sms")
-	c.Flags().StringVar(&t.Locale, "locale", tidings.DefaultLocale, "language of the text")
-	c.Flags().IntVar(&t.Version, "version", 0, "the version to publish")
-	_ = c.MarkFlagRequired("version") // fails only for a flag that does not exist
-	return withApp(c)
 }
 
 func newTemplateList(d *deps) *cobra.Command {
