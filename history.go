@@ -145,7 +145,7 @@ type Balance struct {
 
 // BalanceFault is a row too few or too many.
 type BalanceFault struct {
-	Rule     string `json:"rule"`  // "batch", "audience", "segments", "contents", "deliveries", "inbox", "attempts", "overdue"
+	Rule     string `json:"rule"`  // "batch", "audience", "segments", "contents", "deliveries", "inbox", "attempts", "budget", "overdue"
 	Where    string `json:"where"` // the id of what does not balance
 	Expected int64  `json:"expected"`
 	Found    int64  `json:"found"`

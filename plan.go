@@ -82,12 +82,13 @@ const (
 	RuleAddress  Rule = "address"     // has the user an address on the channel?
 	RuleSendAt   Rule = "send_at"     // has its time come?
 	RuleQuiet    Rule = "quiet_hours" // may the type be sent at that hour?
+	RuleSending  Rule = "suspended"   // may the application send for now?
 	RuleQuota    Rule = "daily_quota" // has the application deliveries left today?
 	RuleBudget   Rule = "sms_budget"  // has the application SMS parts left this month?
 )
 
 // Rules lists every rule in its order.
-var Rules = []Rule{RuleCanceled, RuleExpiry, RuleTemplate, RuleAddress, RuleSendAt, RuleQuiet, RuleQuota, RuleBudget}
+var Rules = []Rule{RuleCanceled, RuleExpiry, RuleTemplate, RuleAddress, RuleSendAt, RuleQuiet, RuleSending, RuleQuota, RuleBudget}
 
 // Decision is what one rule said of a delivery.
 type Decision struct {
@@ -116,6 +117,13 @@ func (d *Delivery) stop(r Rule, s State, why Reason, detail string) {
 func (d *Delivery) hold(r Rule, why Reason, until time.Time) {
 	d.State, d.Reason, d.DueAt = Held, why, until
 	d.decide(r, Holds, why, shownAt(until))
+}
+
+// Suspend holds a delivery of an application that may not send for now. It is looked at again at a time, and when the
+// application is resumed.
+func (d *Delivery) Suspend(until time.Time) {
+	d.State, d.Reason, d.DueAt = Held, AppSuspended, until
+	d.decide(RuleSending, Holds, AppSuspended, "until the application is resumed")
 }
 
 // shownAt writes a time in a decision.

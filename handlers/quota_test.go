@@ -314,6 +314,34 @@ func TestAVersionForAPartOfTheStoresReachesTheirUsersAndNobodyElse(t *testing.T)
 	})
 }
 
+func TestTheBalanceSeesAReservationThatVanished(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world, raw *dbsql.DB) {
+		w.quota(tidings.Quota{SMSBudget: 10})
+		w.accept(sms("u00", "u01"))
+		w.run()
+		w.balanced()
+		change(t, raw, "DELETE FROM reservations WHERE user_id = 'u01'")
+		b, err := w.db.Balance(context.Background(), time.Minute)
+		must(t, err)
+		if len(b.Faults) != 1 || b.Faults[0].Rule != "budget" || b.Faults[0].Expected != 2 || b.Faults[0].Found != 1 {
+			t.Errorf("%+v", b.Faults)
+		}
+	})
+}
+
+func TestASuspendedApplicationsDeliveriesSayWhyTheyWait(t *testing.T) {
+	sqltest.Each(t, func(t *testing.T, db *sql.DB) {
+		w := newWorld(t, db)
+		m := w.accept(sms("u00"))[0]
+		must(t, db.SetApplicationState(context.Background(), "orders", tidings.ApplicationSuspended))
+		w.run()
+		d := w.want(m, tidings.Held, tidings.AppSuspended)
+		if said := d.Decisions[6]; said.Rule != tidings.RuleSending || said.Outcome != tidings.Holds {
+			t.Errorf("%+v", d.Decisions)
+		}
+	})
+}
+
 // trialPercent finds a percentage that takes in one of the two stores, and tells which.
 func trialPercent(t *testing.T) (percent int, store string) {
 	for percent = 1; percent < 100; percent++ {

@@ -81,7 +81,7 @@ func holdSuspended(ds []tidings.Delivery, w tidings.RouteWork, suspended map[str
 	}
 	for i, d := range ds {
 		if d.State == tidings.Queued && suspended[w.Messages[d.Message].Application] {
-			ds[i].State, ds[i].Reason, ds[i].DueAt = tidings.Held, tidings.AppSuspended, w.Now.Add(suspendedPause)
+			ds[i].Suspend(w.Now.Add(suspendedPause))
 		}
 	}
 	return ds

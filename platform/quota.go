@@ -147,4 +147,3 @@ func exhausted(a tidings.Allowance, ms []tidings.Message) (why tidings.Reason) {
 	}
 	return why
 }
-

@@ -134,6 +134,9 @@ func printDelivery(p *printer, t tidings.DeliveryTrace, last bool) {
 	if t.Detail != "" {
 		p.line("%s  %s", below, plain(t.Detail))
 	}
+	if said := why(t.Decisions); said != "" {
+		p.line("%s  %s", below, plain(said))
+	}
 	if !t.DueAt.IsZero() {
 		p.line("%s  due %s", below, shownTime(t.DueAt))
 	}

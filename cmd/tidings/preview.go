@@ -50,7 +50,7 @@ func printPreview(p *printer, v tidings.Preview) error {
 	var rows [][]string
 	for _, r := range v.Recipients {
 		for _, d := range r.Deliveries {
-			rows = append(rows, []string{r.User, strings.Join(r.Via, " "), string(d.Channel), string(d.State), why(d)})
+			rows = append(rows, []string{r.User, strings.Join(r.Via, " "), string(d.Channel), string(d.State), why(d.Decisions)})
 		}
 	}
 	if err := p.table([]string{"USER", "VIA", "CHANNEL", "STATE", "WHY"}, rows); err != nil {
@@ -68,9 +68,9 @@ func printPreview(p *printer, v tidings.Preview) error {
 }
 
 // why tells what rules said that is more than that it passed.
-func why(d tidings.PreviewDelivery) string {
+func why(ds []tidings.Decision) string {
 	var said []string
-	for _, s := range d.Decisions {
+	for _, s := range ds {
 		if s.Outcome == tidings.Stops || s.Outcome == tidings.Holds {
 			said = append(said, strings.TrimSpace(string(s.Rule)+" "+string(s.Outcome)+" "+s.Detail))
 		}
