@@ -32,6 +32,7 @@ func BenchmarkAMerchantOfTwentyThousandUsers(b *testing.B) {
 			}{
 				{"merchant", tidings.Audience{Merchants: []string{"big"}}},
 				{"role", tidings.Audience{Merchants: []string{"big"}, Roles: []string{"clerk"}, Scope: tidings.ScopeStores}},
+				{"attribute", tidings.Audience{Merchants: []string{"big"}, Attributes: map[string]string{"tier": "gold"}}},
 				{"stores", tidings.Audience{Stores: stores}},
 				{"everyone", tidings.Audience{Everyone: true}},
 			} {
@@ -45,7 +46,7 @@ func BenchmarkAMerchantOfTwentyThousandUsers(b *testing.B) {
 func (w *world) crowd(n int) (ids []string) {
 	w.t.Helper()
 	ctx := context.Background()
-	must(w.t, w.db.PutMerchants(ctx, []tidings.Merchant{{ID: "big", Name: "Big"}, {ID: "other", Name: "Other"}}))
+	must(w.t, w.db.PutMerchants(ctx, []tidings.Merchant{{ID: "big", Name: "Big", Attributes: map[string]string{"tier": "gold"}}, {ID: "other", Name: "Other"}}))
 	stores := []tidings.Store{{ID: "other-1", Merchant: "other", Name: "Another"}}
 	for i := range 1000 {
 		ids = append(ids, fmt.Sprintf("big-%03d", i))
