@@ -1,0 +1,71 @@
+package sql
+
+import (
+	"testing"
+	"time"
+
+	"tidings"
+)
+
+// walk remembers a message for one user as far as its deliver segment, and returns that segment.
+func walk(r *recent, id tidings.ID) tidings.Segment {
+	m := tidings.Audienced{Message: tidings.Message{ID: id, Type: "note", Channels: []tidings.Channel{tidings.Web}, Audience: tidings.Audience{Users: []string{"ann"}}}}
+	r.read([]tidings.Audienced{m}, time.Now())
+	r.rendered([]tidings.Rendered{{Message: id, Channel: tidings.Web, Locale: "zh-CN", Content: tidings.Content{Body: "text"}}})
+	s := tidings.Segment{ID: id + 1000}
+	r.wrote([]segmentRow{{Segment: s, list: []tidings.Item{{Message: id, User: "ann", Locale: "zh-CN", Number: 7}}}})
+	return s
+}
+
+func TestWhatIsRememberedIsGivenOnce(t *testing.T) {
+	r := newRecent()
+	s := walk(r, 1)
+	if got, ok := r.entries([]tidings.Segment{s}); !ok || len(got) != 1 || got[0].Entry.Number != 7 || got[0].Entry.Body != "text" {
+		t.Fatalf("%+v %v", got, ok)
+	}
+	if _, ok := r.entries([]tidings.Segment{s}); ok {
+		t.Error("a second run was given what the first had: it must read the record")
+	}
+}
+
+func TestTheOldestIsForgottenFirst(t *testing.T) {
+	r := newRecent()
+	r.limit = 10_000
+	first := walk(r, 1)
+	var last tidings.Segment
+	for id := tidings.ID(2); id < 50; id++ {
+		last = walk(r, id)
+	}
+	if r.bytes > r.limit {
+		t.Errorf("%d bytes are remembered, of %d", r.bytes, r.limit)
+	}
+	if len(r.messages) > 30 || len(r.items) > 30 {
+		t.Errorf("%d messages, %d segments", len(r.messages), len(r.items))
+	}
+	if _, ok := r.entries([]tidings.Segment{first}); ok {
+		t.Error("the first is still there")
+	}
+	if _, ok := r.entries([]tidings.Segment{last}); !ok {
+		t.Error("the last is gone")
+	}
+}
+
+func TestHalfRememberedIsNotGiven(t *testing.T) {
+	r := newRecent()
+	s, other := walk(r, 1), walk(r, 2)
+	r.forget([]tidings.Rendered{{Message: 2}})
+	if _, ok := r.entries([]tidings.Segment{s, other}); ok {
+		t.Error("a message that was forgotten has an entry")
+	}
+}
+
+func TestWhatWaitsForItsTimeIsReadAgain(t *testing.T) {
+	r := newRecent()
+	m := tidings.Audienced{Message: tidings.Message{ID: 1, SendAt: time.Now().Add(time.Hour)}}
+	r.read([]tidings.Audienced{m}, time.Now())
+	s := tidings.Segment{ID: 2}
+	r.wrote([]segmentRow{{Segment: s, list: []tidings.Item{{Message: 1, User: "ann"}}}})
+	if _, ok := r.renderWork([]tidings.Segment{s}); ok {
+		t.Error("it may be canceled meanwhile")
+	}
+}
