@@ -146,6 +146,9 @@ func render(db *sql.DB, s tidings.Segment) error {
 			if string(m.Data) == `{"fail":true}` {
 				r.Content, r.Reason, r.Detail = tidings.Content{}, tidings.TemplateFailed, "line 1: no such variable"
 			}
+			if c == tidings.SMS && r.Reason == tidings.NoReason {
+				r.Parts, _ = r.Content.SMS()
+			}
 			rs = append(rs, r)
 		}
 	}
