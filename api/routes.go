@@ -1,6 +1,8 @@
 package api
 
 import (
+	"slices"
+
 	"tidings"
 	"tidings/auth"
 )
@@ -26,10 +28,21 @@ var user = Access{Kinds: []auth.Kind{auth.User}}
 
 // routes is the whole of the API: a route that is not here does not exist, and one without an Access lets nobody in.
 func (a *API) routes() []Route {
+	return slices.Concat(a.messageRoutes(), a.directoryRoutes(), a.platformRoutes(), []Route{
+		{"GET", "/v1/receipts/{provider}", public, a.receive}, // signed
+		{"POST", "/v1/receipts/{provider}", public, a.receive},
+
+		{"GET", "/v1/balance", people(auth.ReadInstallation), a.getBalance},
+		{"GET", "/openapi.yaml", public, a.getOpenAPI},
+		{"GET", "/healthz", public, a.getHealth},
+		{"GET", "/readyz", public, a.getReady},
+	})
+}
+
+func (a *API) messageRoutes() []Route {
 	const (
-		send, read, templates = tidings.ScopeSend, tidings.ScopeReadMessages, tidings.ScopeTemplates
-		directory, mint       = tidings.ScopeDirectoryWrite, tidings.ScopeTokensMint
-		history, mark         = tidings.ScopeHistoryRead, tidings.ScopeInboxWrite
+		send, read, mint = tidings.ScopeSend, tidings.ScopeReadMessages, tidings.ScopeTokensMint
+		history, mark    = tidings.ScopeHistoryRead, tidings.ScopeInboxWrite
 	)
 	return []Route{
 		{"POST", "/v1/messages", application(send, auth.SendMessages), a.postMessage},
@@ -56,7 +69,12 @@ func (a *API) routes() []Route {
 		{"POST", "/v1/stores/{id}/messages/seen", merchant(mark, auth.WriteHistory), a.markHistory(tidings.ViaStore, tidings.MarkSeen)},
 		{"POST", "/v1/stores/{id}/messages/read", merchant(mark, auth.WriteHistory), a.markHistory(tidings.ViaStore, tidings.MarkRead)},
 		{"POST", "/v1/stores/{id}/messages/archive", merchant(mark, auth.WriteHistory), a.markHistory(tidings.ViaStore, tidings.MarkArchive)},
+	}
+}
 
+func (a *API) directoryRoutes() []Route {
+	const directory = tidings.ScopeDirectoryWrite
+	return []Route{
 		{"GET", "/v1/merchants", application(directory, auth.ReadDirectory), a.getMerchants},
 		{"PUT", "/v1/merchants/{id}", application(directory, auth.WriteDirectory), a.putMerchant},
 		{"GET", "/v1/merchants/{id}", application(directory, auth.ReadDirectory), a.getMerchant},
@@ -71,7 +89,12 @@ func (a *API) routes() []Route {
 		{"DELETE", "/v1/users/{id}", application(directory, auth.WriteDirectory), a.deleteUser},
 		{"PUT", "/v1/users/{id}/addresses", application(directory, auth.WriteDirectory), a.putAddresses},
 		{"POST", "/v1/directory/import", application(directory, auth.WriteDirectory), a.importDirectory},
+	}
+}
 
+func (a *API) platformRoutes() []Route {
+	const templates = tidings.ScopeTemplates
+	return []Route{
 		{"POST", "/v1/applications", people(auth.CreateApplication), a.postApplication},
 		{"POST", "/v1/applications:apply", people(auth.ApplyApplication), a.applyApplication},
 		{"GET", "/v1/applications", people(auth.OwnAccount), a.getApplications},                   // bound people: their own
@@ -115,13 +138,5 @@ func (a *API) routes() []Route {
 		{"POST", "/v1/templates/publish", application(templates, auth.WriteTemplates), a.publishTemplate},
 		{"POST", "/v1/templates/rollback", application(templates, auth.WriteTemplates), a.rollbackTemplate},
 		{"POST", "/v1/templates/discard", people(auth.DiscardTemplates), a.discardTemplate},
-
-		{"GET", "/v1/receipts/{provider}", public, a.receive}, // signed
-		{"POST", "/v1/receipts/{provider}", public, a.receive},
-
-		{"GET", "/v1/balance", people(auth.ReadInstallation), a.getBalance},
-		{"GET", "/openapi.yaml", public, a.getOpenAPI},
-		{"GET", "/healthz", public, a.getHealth},
-		{"GET", "/readyz", public, a.getReady},
 	}
 }

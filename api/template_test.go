@@ -62,8 +62,11 @@ func TestNobodyApprovesHisOwnTemplateAndTheLogTells(t *testing.T) {
 		b.ok(201, "POST", "/v1/templates", b.app, draft)
 		b.ok(200, "POST", "/v1/templates/submit", b.app, strings.Replace(`{`+first+`}`, `:1}`, `:2}`, 1))
 		b.refused(403, "POST", "/v1/templates/approve?application=shop", adminToken, strings.Replace(`{`+first+`}`, `:1}`, `:2}`, 1))
+		// Nor can he approve in the name of somebody for whom he made a key.
+		puppet := b.person("puppet", tidings.RoleApprover, "")
+		b.refused(403, "POST", "/v1/templates/approve?application=shop", puppet, `{`+first+`}`)
 		log := b.ok(200, "GET", "/v1/audit?action=template.approve%20refused", adminToken, "")
-		if strings.Count(log, `"template.approve refused"`) != 2 || !strings.Contains(log, `template shop/order.paid/sms/zh-CN/1`) {
+		if strings.Count(log, `"template.approve refused"`) != 3 || !strings.Contains(log, `template shop/order.paid/sms/zh-CN/1`) {
 			t.Errorf("%s", log)
 		}
 		op := b.person("op", tidings.RoleOperator, "")

@@ -182,7 +182,13 @@ func (p *Platform) Decide(ctx context.Context, id string, approve bool, comment 
 	if err := errs.Err(tidings.Invalid); err != nil {
 		return tidings.Application{}, err
 	}
-	err := p.store.DecideApplication(ctx, id, state, comment)
+	a, err := p.store.Application(ctx, id)
+	if err == nil {
+		err = p.another(ctx, a.AppliedBy, "nobody decides on an application of his own")
+	}
+	if err == nil {
+		err = p.store.DecideApplication(ctx, id, state, comment)
+	}
 	if code := tidings.CodeOf(err); code == tidings.Forbidden || code == tidings.Conflict {
 		if noteErr := p.Refused(ctx, action, "application "+id, err); noteErr != nil {
 			return tidings.Application{}, noteErr

@@ -117,13 +117,29 @@ func (p *Platform) review(ctx context.Context, ref tidings.TemplateRef, state ti
 	}
 	action := map[tidings.TemplateState]string{tidings.TemplateApproved: "template.approve", tidings.TemplateRejected: "template.reject"}[state]
 	t, err := p.store.Template(ctx, ref)
-	if err == nil && t.Author == tidings.ActorOf(ctx).Account {
-		err = tidings.Errorf(tidings.Forbidden, "the author of a template does not review it")
+	if err == nil {
+		err = p.another(ctx, t.Author, "the author of a template does not review it")
 	}
 	if err == nil {
 		t, err = p.store.ReviewTemplate(ctx, ref, state, comment)
 	}
 	return t, p.refused(ctx, err, action, ref)
+}
+
+// another refuses who acts if he is account, or comes with a key that account made for somebody else.
+func (p *Platform) another(ctx context.Context, account, why string) error {
+	who := tidings.ActorOf(ctx)
+	if who.Account == account {
+		return tidings.Errorf(tidings.Forbidden, "%s", why)
+	}
+	if who.Key == "" {
+		return nil
+	}
+	k, err := p.store.Key(ctx, who.Key)
+	if err == nil && k.MadeBy == account {
+		err = tidings.Errorf(tidings.Forbidden, "%s, nor with a key that he made", why)
+	}
+	return err
 }
 
 // Publish puts an approved version, or one that was in force before, into force for percent of the stores (0: all). The
