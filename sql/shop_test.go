@@ -173,7 +173,7 @@ func route(db *sql.DB, s tidings.Segment) error {
 		}
 		var made []tidings.Rendered
 		for _, r := range w.Contents[id] {
-			made = append(made, tidings.Rendered{Message: r.Message, Channel: r.Channel, Locale: r.Locale, Reason: r.Reason})
+			made = append(made, tidings.Rendered{Message: r.Message, Channel: r.Channel, Locale: r.Locale, Reason: r.Reason, Parts: r.Parts})
 		}
 		if err := same(made, read.Contents[id]); err != nil {
 			return err
