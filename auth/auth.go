@@ -28,12 +28,6 @@ const (
 	User        Kind = "user"
 )
 
-// The roles of admin principals.
-const (
-	RoleAdmin    = tidings.RoleAdmin
-	RoleOperator = tidings.RoleOperator
-)
-
 // Principal is who is asking, and what it may do.
 type Principal struct {
 	Kind        Kind

@@ -123,7 +123,8 @@ SELECT application, type, channel, locale, version, state, title, body, url, pro
 WHERE application = $1 AND type = $2 AND state = 'published' ORDER BY channel, locale, percent
 
 -- name: discard-deliveries
--- What waits is found through its due time or through the open segments that it is in.
+-- What waits is found through its due time or through the open segments that it is in. The content of a version for a part of
+-- the stores has a locale that goes on behind an @.
 UPDATE deliveries SET state = 'canceled', reason = 'discarded', due_at = NULL, changed_at = now_us()
 WHERE channel = $3 AND state IN ('held', 'queued') AND application = $1
     AND message_id IN (SELECT w.message_id FROM deliveries w WHERE w.due_at IS NOT NULL AND w.application = $1 UNION SELECT id FROM open_messages)
