@@ -165,6 +165,24 @@ func TestAPreviewTellsWhoGetsWhatAndWhyAndWritesNothing(t *testing.T) {
 	})
 }
 
+func TestAPreviewShowsBothVersionsOfATrialAndWhoGetsWhich(t *testing.T) {
+	onEach(t, func(t *testing.T, b *bundle) {
+		b.speak(100, "old {{ order }}")
+		b.speak(50, "new {{ order }}")
+		var v tidings.Preview
+		decode(t, b.ok(200, "POST", "/v1/messages:preview", b.app, good), &v)
+		if len(v.Contents) != 4 {
+			t.Fatalf("%+v", v.Contents)
+		}
+		for _, c := range v.Contents {
+			trial := tidings.InTrial("u1", []string{"u"}, 50) // named himself, he counts by himself
+			if want := map[bool]int{true: 1}[trial == (c.Percent == 50)]; c.Users != want || c.Locale != "zh-CN" || c.Version != map[int]int{0: 1, 50: 2}[c.Percent] {
+				t.Errorf("%+v", c)
+			}
+		}
+	})
+}
+
 func TestAPreviewOfAnOverdrawnBudgetSaysSo(t *testing.T) {
 	onEach(t, func(t *testing.T, b *bundle) {
 		b.speak(100, strings.Repeat("中", 71)) // 2 parts

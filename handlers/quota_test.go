@@ -342,6 +342,40 @@ func TestASuspendedApplicationsDeliveriesSayWhyTheyWait(t *testing.T) {
 	})
 }
 
+func TestADiscardedTrialTakesBackItsOwnDeliveriesAndTheirParts(t *testing.T) {
+	sqltest.Each(t, func(t *testing.T, db *sql.DB) {
+		ctx := context.Background()
+		w := newWorld(t, db)
+		w.quota(tidings.Quota{SMSBudget: 100})
+		percent, part := trialPercent(t)
+		made, err := db.CreateTemplate(ctx, tidings.Template{Application: "orders", Type: "refund", Channel: tidings.SMS, Locale: "zh-CN", Body: "新 {{ order }}"})
+		must(t, err)
+		_, err = db.Publish(ctx, made.Ref(), percent, true)
+		must(t, err)
+		later := message("refund", tidings.Audience{Stores: []string{"acme-1", "acme-2"}}, tidings.SMS)
+		later.SendAt = time.Now().Add(30 * time.Minute)
+		m := w.accept(later)[0]
+		w.run()
+		w.wantBudget(6, 0, 0)
+		n, err := db.Discard(ctx, made.Ref())
+		must(t, err)
+		got := 0
+		for _, d := range w.trace(m) {
+			store := map[byte]string{'0': "acme-1", '1': "en", '2': "acme-2", '3': "acme-1", '4': "en", '5': "acme-2"}[d.User[2]]
+			if d.User[1] == '0' && d.User[2] < '6' && (d.Reason == tidings.Discarded) != (store == part) {
+				t.Errorf("%s of %s: %s %s", d.User, store, d.State, d.Reason)
+			}
+			if d.Reason == tidings.Discarded {
+				got++
+			}
+		}
+		if got != 2 || n != 2 {
+			t.Errorf("%d discarded, and %d are", n, got)
+		}
+		w.wantBudget(4, 0, 2)
+	})
+}
+
 // trialPercent finds a percentage that takes in one of the two stores, and tells which.
 func trialPercent(t *testing.T) (percent int, store string) {
 	for percent = 1; percent < 100; percent++ {

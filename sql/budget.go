@@ -207,18 +207,19 @@ type ReservationPage struct {
 // SettleReservations looks at the next page of open reservations and settles those whose delivery ended in any way: canceled,
 // expired, discarded, or after an attempt whose end went by. At the end it begins anew.
 func (db *DB) SettleReservations(ctx context.Context, from ReservationPage, limit int) (next ReservationPage, err error) {
-	err = db.tx(ctx, func(t *tx) error {
-		next = ReservationPage{}
-		var rows []reservationRow
-		if err := t.Select(ctx, &rows, "open-reservations", from.message, from.user, limit); err != nil {
-			return err
-		}
-		if len(rows) == limit {
-			next = ReservationPage{rows[limit-1].Message, rows[limit-1].User}
-		}
-		return t.endReservations(ctx, rows)
-	})
-	return next, err
+	var rows []reservationRow
+	if err := db.Select(ctx, &rows, "open-reservations", from.message, from.user, limit); err != nil {
+		return next, err
+	}
+	if len(rows) == limit {
+		next = ReservationPage{rows[limit-1].Message, rows[limit-1].User}
+	}
+	rows = slices.DeleteFunc(rows, func(r reservationRow) bool { return r.next() == r.Was })
+	if len(rows) == 0 {
+		return next, nil
+	}
+	// What was read may be settled by now: each reservation is ended only from the state in which it was read.
+	return next, db.tx(ctx, func(t *tx) error { return t.endReservations(ctx, rows) })
 }
 
 // ApplicationBudget is how the SMS budget of an application stands this month.

@@ -26,6 +26,7 @@ func (p *process) keepBudgets(ctx context.Context) {
 	tick := time.NewTicker(budgetsEvery)
 	defer tick.Stop()
 	var page sql.ReservationPage
+	idle := 0
 	for {
 		select {
 		case <-ctx.Done():
@@ -43,7 +44,10 @@ func (p *process) keepBudgets(ctx context.Context) {
 				p.warnBudget(ctx, b, warnings)
 			}
 		}
-		// A budget that was taken away may have left reservations: what is open is settled whether or not there is one now.
+		// A budget that was taken away may have left reservations: they are looked for now and then.
+		if idle++; len(budgets) == 0 && idle%60 != 0 {
+			continue
+		}
 		page, err = p.db.SettleReservations(ctx, page, reservationPage)
 		p.warn(ctx, "settle reservations", err)
 	}
