@@ -60,6 +60,7 @@ func functions(lang string) template.FuncMap {
 		"pair":     func(a, b any) [2]any { return [2]any{a, b} },
 		"join":     strings.Join,
 		"has":      has,
+		"weekdays": func() []string { return []string{"mon", "tue", "wed", "thu", "fri", "sat", "sun"} },
 		"whole":    func(n *int) int { return *n },
 		"kinds":    func() []string { return []string{"merchants", "stores", "users"} },
 		"channels": func() []tidings.Channel { return tidings.Channels },

@@ -217,6 +217,7 @@ func (v *visit) ref() (tidings.TemplateRef, error) {
 // templatePage is what template.html shows: a version, its report, and what the visitor may do with it.
 type templatePage struct {
 	tidings.TemplateReport
+	Shown       []shownRendering
 	Place       string
 	MaySubmit   bool
 	MayJudge    bool
@@ -254,13 +255,31 @@ func (v *visit) templatePage(ref tidings.TemplateRef) (templatePage, error) {
 		return templatePage{}, err
 	}
 	state, t := report.Template.State, report.Template
-	p := templatePage{TemplateReport: report, Place: place(ref), Percent: "100", Own: t.Author != "" && t.Author == v.me.Account}
+	p := templatePage{TemplateReport: report, Shown: fold(report.Renderings), Place: place(ref), Percent: "100", Own: t.Author != "" && t.Author == v.me.Account}
 	p.MaySubmit = v.may(auth.WriteTemplates) && state == tidings.TemplateDraft
 	p.MayJudge = v.may(auth.ReviewTemplates) && state == tidings.TemplateSubmitted
 	p.MayPublish = v.may(auth.WriteTemplates) && (state == tidings.TemplateApproved || state == tidings.TemplateRetired || state == tidings.TemplatePublished && t.Percent < 100)
 	p.MayRollBack = v.may(auth.WriteTemplates) && state == tidings.TemplatePublished
 	p.MayDiscard = v.may(auth.DiscardTemplates) && (state == tidings.TemplatePublished || state == tidings.TemplateRetired)
 	return p, nil
+}
+
+// shownRendering is a rendering, and how many others came out the same: masked data often does.
+type shownRendering struct {
+	tidings.TemplateRendering
+	Same int
+}
+
+func fold(rs []tidings.TemplateRendering) (shown []shownRendering) {
+	for i, r := range rs {
+		same := slices.IndexFunc(shown, func(s shownRendering) bool { return s.Content == r.Content && s.Error == r.Error })
+		if i > 0 && same > 0 { // the first is the examples', which stands alone
+			shown[same].Same++
+			continue
+		}
+		shown = append(shown, shownRendering{TemplateRendering: r})
+	}
+	return shown
 }
 
 // onTemplate does one thing to the version that the path names, and goes back to its page.

@@ -33,5 +33,5 @@ var pageTexts = map[string]text{
 	"quota.budget": {"SMS parts this month", "本月短信条数"}, "quota.unlimited": {"no limit", "不限"}, "quota.hint": {"Empty: no limit.", "留空表示不限。"},
 	"budget.of": {"%s of %s", "%s / %s"}, "budget.low": {"runs out", "即将用尽"}, "budget.parts": {"%d spent, %d reserved, %d refunded", "已用 %d，预留 %d，退回 %d"},
 	"directory.list": {"List", "列表"}, "directory.search": {"ID", "标识"}, "directory.none": {"Nothing here.", "暂无内容。"}, "directory.not-found": {"There is nothing with this id.", "没有此标识的记录。"}, "directory.where": {"Merchant or store", "商户或门店"},
-	"attributes": {"Attributes", "属性"}, "region": {"Region", "地区"}, "memberships": {"Memberships", "所属"}, "user.addresses": {"Phone numbers and devices are kept sealed and not shown.", "手机号与设备地址加密保存，不予显示。"},
+	"store.hours": {"Opening hours", "营业时间"}, "store.holidays": {"Closed on", "休息日"}, "attributes": {"Attributes", "属性"}, "region": {"Region", "地区"}, "memberships": {"Memberships", "所属"}, "user.addresses": {"Phone numbers and devices are kept sealed and not shown.", "手机号与设备地址加密保存，不予显示。"},
 }

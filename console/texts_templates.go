@@ -15,7 +15,7 @@ var templateTexts = map[string]text{
 	"judge.own": {"It is yours: somebody else has to decide.", "这是您提交的模板，须由他人审核。"}, "judge.yours": {"(you)", "（本人）"},
 	"publish": {"Publish", "发布"}, "publish.percent": {"To how many percent of the stores", "门店百分比"}, "rollback": {"Roll back", "回滚"}, "rollback.ask": {"Go back to the version that was published before?", "确定回滚到上一个已发布版本？"},
 	"discard": {"Discard what is pending", "作废待发内容"}, "discard.ask": {"Cancel every delivery of this version that is not sent yet? It cannot be undone.", "确定取消该版本所有未发送的投递？此操作无法撤销。"},
-	"report.missing": {"Variables that the message type does not declare:", "消息类型未声明的变量："}, "report.example": {"With the examples", "使用示例数据"}, "report.real": {"With the data of a real message, masked:", "使用真实消息数据（已脱敏）："}, "report.diff": {"Difference to what is published", "与已发布版本的差异"},
+	"report.missing": {"Variables that the message type does not declare:", "消息类型未声明的变量："}, "report.example": {"With the examples", "使用示例数据"}, "report.real": {"With the data of a real message, masked:", "使用真实消息数据（已脱敏）："}, "report.same": {"Others that came out the same: %d", "结果相同的其他消息：%d"}, "report.diff": {"Difference to what is published", "与已发布版本的差异"},
 	"review.none": {"Nothing waits.", "暂无待处理事项。"}, "review.open": {"Open", "查看"}, "preview": {"Preview", "预览"}, "preview.as": {"As the recipient sees it", "收件人所见"}, "preview.error": {"It cannot be rendered:", "无法渲染："},
 	"preview.app": {"Your app", "您的应用"}, "preview.now": {"now", "刚刚"}, "preview.parts": {"SMS parts charged: %d (%s)", "计费条数：%d（%s）"},
 }

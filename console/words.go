@@ -49,9 +49,11 @@ var words = map[string]map[string]text{
 	},
 	"policy":    {"at_most_once": {"leave it unknown", "保留为结果未知"}, "at_least_once": {"send it again", "重新发送"}},
 	"type":      {"string": {"text", "文本"}, "number": {"number", "数字"}, "boolean": {"yes or no", "是或否"}, "list": {"list", "列表"}, "object": {"object", "对象"}},
+	"weekday":   {"mon": {"Mon", "周一"}, "tue": {"Tue", "周二"}, "wed": {"Wed", "周三"}, "thu": {"Thu", "周四"}, "fri": {"Fri", "周五"}, "sat": {"Sat", "周六"}, "sun": {"Sun", "周日"}},
 	"directory": {"merchants": {"Merchants", "商户"}, "stores": {"Stores", "门店"}, "users": {"Users", "用户"}},
 	"rule": {
-		"canceled": {"canceled", "是否取消"}, "expires_at": {"time to live", "有效期"}, "template": {"template", "模板"}, "address": {"address", "地址"},
+		"suspended": {"application active", "应用是否启用"},
+		"canceled":  {"canceled", "是否取消"}, "expires_at": {"time to live", "有效期"}, "template": {"template", "模板"}, "address": {"address", "地址"},
 		"send_at": {"time to send", "发送时间"}, "quiet_hours": {"quiet hours", "免打扰时段"}, "daily_quota": {"daily quota", "每日配额"}, "sms_budget": {"SMS budget", "短信预算"},
 	},
 	"verdict": {"passed": {"passed", "通过"}, "held": {"holds it", "暂缓"}, "stopped": {"stops it", "拦截"}, "skipped": {"not asked", "未判断"}},

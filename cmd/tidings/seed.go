@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"strconv"
 	"time"
 
 	"tidings"
@@ -41,17 +42,17 @@ func demoUsers() []console.DemoUser {
 	return users
 }
 
-func text(name string) tidings.Variable {
-	return tidings.Variable{Name: name, Type: tidings.VariableString, Required: true}
+func text(name, example string) tidings.Variable {
+	return tidings.Variable{Name: name, Type: tidings.VariableString, Required: true, Example: json.RawMessage(strconv.Quote(example))}
 }
 
 var demoTypes = []tidings.MessageType{
 	{Application: demoApplication, Name: "order.refund_requested", Lane: tidings.Normal, Channels: tidings.Channels,
-		Variables: []tidings.Variable{text("order"), text("amount"), {Name: "reason", Type: tidings.VariableString}}},
+		Variables: []tidings.Variable{text("order", "A-1001"), text("amount", "128.00"), {Name: "reason", Type: tidings.VariableString, Example: json.RawMessage(`"尺码不合适"`)}}},
 	{Application: demoApplication, Name: "code.login", Lane: tidings.Critical, Channels: []tidings.Channel{tidings.SMS}, TTL: 300,
-		Variables: []tidings.Variable{text("code")}},
+		Variables: []tidings.Variable{text("code", "4711")}},
 	{Application: demoApplication, Name: "notice.upgrade", Lane: tidings.Bulk, Channels: []tidings.Channel{tidings.Web},
-		Variables: []tidings.Variable{text("from"), text("to")}},
+		Variables: []tidings.Variable{text("from", "23:00"), text("to", "23:30")}},
 }
 
 // demoContents are the demo's templates, by type, channel and locale.
@@ -122,7 +123,11 @@ func (s demoSeed) directory(ctx context.Context) error {
 
 func (s demoSeed) types(ctx context.Context) error {
 	for _, t := range demoTypes {
-		if err := s.db.PutType(ctx, t); err != nil {
+		_, err := s.db.Type(ctx, demoApplication, t.Name)
+		if tidings.CodeOf(err) == tidings.NotFound { // what somebody made of it in the console stays
+			err = s.db.PutType(ctx, t)
+		}
+		if err != nil {
 			return err
 		}
 	}
