@@ -210,9 +210,21 @@ func TestPagesAreInTheLanguageThatWasChosen(t *testing.T) {
 	if body := s.do("GET", "/console", s.as("admin"), nil, map[string]string{"Accept-Language": "zh-CN,zh;q=0.9"}).Body.String(); !strings.Contains(body, `lang="zh-CN"`) || !strings.Contains(body, "审计日志") {
 		t.Error("a Chinese browser is not answered in Chinese")
 	}
-	w := s.do("POST", "/console/language", "", url.Values{"lang": {"zh"}, "next": {"/console/audit"}}, nil)
-	if w.Header().Get("Location") != "/console/audit" || !strings.Contains(w.Header().Get("Set-Cookie"), "tidings_lang=zh") {
+	w := s.do("POST", "/console/language", "", url.Values{"lang": {"zh"}, "next": {"/console/audit?lang=en&actor=x"}}, nil)
+	if w.Header().Get("Location") != "/console/audit?actor=x" || !strings.Contains(w.Header().Get("Set-Cookie"), "tidings_lang=zh") {
 		t.Errorf("choosing a language answers %v", w.Header())
+	}
+}
+
+func TestAFaultOfOursIsAPageWithoutItsInside(t *testing.T) {
+	s := newSite(t)
+	token := s.as("root")
+	if err := s.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w := s.do("GET", "/console", token, nil, nil)
+	if w.Code < 500 || strings.Contains(w.Body.String(), "sql") {
+		t.Errorf("a page whose record is gone answers %d: %s", w.Code, w.Body)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -115,8 +116,20 @@ func (c *Console) postLanguage(w http.ResponseWriter, r *http.Request) error {
 		return tidings.Errorf(tidings.Invalid, "the languages are zh and en")
 	}
 	setCookie(w, r, languageCookie, lang, languageTime)
-	http.Redirect(w, r, localPath(r.PostForm.Get("next")), http.StatusSeeOther)
+	http.Redirect(w, r, withoutLanguage(localPath(r.PostForm.Get("next"))), http.StatusSeeOther)
 	return nil
+}
+
+// withoutLanguage takes ?lang= out of an address: it would go before the language that was just chosen.
+func withoutLanguage(path string) string {
+	u, err := url.Parse(path)
+	if err != nil {
+		return root
+	}
+	q := u.Query()
+	q.Del("lang")
+	u.RawQuery = q.Encode()
+	return u.RequestURI()
 }
 
 // language is that of ?lang=, else the one chosen before, else the browser's first of ours.

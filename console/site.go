@@ -73,11 +73,19 @@ func (v *visit) value(name string) string { return strings.TrimSpace(v.r.PostFor
 // fail answers a visit that went wrong with a page that says so; whoever is not signed in gets the sign-in page.
 func (v *visit) fail(err error) error {
 	if tidings.CodeOf(err) == tidings.Unauthenticated {
-		return v.signInPage(http.StatusUnauthorized, signIn{Next: v.r.URL.RequestURI()})
+		next := root // what a form would have done cannot be asked for again
+		if v.r.Method == http.MethodGet {
+			next = v.r.URL.RequestURI()
+		}
+		return v.signInPage(http.StatusUnauthorized, signIn{Next: next})
 	}
 	p := middleware.ProblemOf(err)
-	if p.Status >= http.StatusInternalServerError || v.me.Kind == "" {
-		return err // the door logs it and answers
+	if v.me.Kind == "" || v.r.Context().Err() != nil {
+		return err // nobody to show a page to: the door answers
+	}
+	if p.Status >= http.StatusInternalServerError {
+		p.RequestID = middleware.RequestID(v.w)
+		v.Door.Logger.Error("a page failed", "error", err, "request_id", p.RequestID, "method", v.r.Method, "route", v.r.Pattern)
 	}
 	return v.showAt(p.Status, "problem", say(v.lang, "problem.title"), nil, p)
 }
@@ -103,7 +111,6 @@ type crumb struct{ Text, Href string }
 type navItem struct {
 	Key, Href string
 	Current   bool
-	Count     int
 }
 
 // show answers with a page.
