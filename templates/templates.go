@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"regexp"
 	"strconv"
@@ -25,6 +26,7 @@ const (
 	MaxSource = 16 << 10 // bytes of one field's source
 	MaxOutput = 64 << 10 // bytes of one field's output, and of any string made on the way
 	maxDepth  = 2        // loops within loops: with tidings.MaxList elements each, a million turns at most
+	maxFilter = 100      // filters in one field's source: what runs between two looks at the clock
 	maxTime   = 100 * time.Millisecond
 )
 
@@ -39,6 +41,7 @@ type Template struct {
 type field struct {
 	literal  string
 	template *liquid.Template
+	loops    bool
 }
 
 // Parse parses a template. The error is a tidings.FieldErrors.Err that names the field.
@@ -83,6 +86,7 @@ func Check(title, body, url string) (errs tidings.FieldErrors) {
 var (
 	tag       = regexp.MustCompile(`(?s)\{%-?\s*(\w*)(.*?)-?%\}`)
 	raw       = regexp.MustCompile(`(?s)\{%-?\s*(raw|comment)\s*-?%\}.*?\{%-?\s*end(raw|comment)\s*-?%\}`)
+	rawTag    = regexp.MustCompile(`\{%-?\s*raw\b`)
 	object    = regexp.MustCompile(`(?s)\{\{.*?\}\}`)
 	textOf    = regexp.MustCompile(`'[^']*'|"[^"]*"`)
 	allowed   = map[string]bool{}
@@ -99,10 +103,11 @@ func init() {
 // forbidden finds what the language would allow and we do not: tags that read files or gather output, ranges, deep loops,
 // and assignments within loops (a string that doubles at each turn).
 func forbidden(source string) string {
-	depth := 0
+	depth, loops := 0, 0
 	for _, m := range tag.FindAllStringSubmatch(source, -1) {
 		name, rest := m[1], textOf.ReplaceAllString(m[2], "")
 		depth += loopTags[name]
+		loops += max(0, loopTags[name])
 		switch {
 		case !allowed[name]:
 			return fmt.Sprintf("the tag %q is not available", name)
@@ -113,6 +118,12 @@ func forbidden(source string) string {
 		case name == "assign" && depth > 0:
 			return "assign may not stand in a loop"
 		}
+	}
+	if code := textOf.ReplaceAllString(strings.Join(append(tag.FindAllString(source, -1), object.FindAllString(source, -1)...), ""), ""); strings.Count(code, "|") > maxFilter {
+		return "at most 100 filters"
+	}
+	if loops > 0 && rawTag.MatchString(source) {
+		return "raw does not go together with loops"
 	}
 	// The engine takes an unclosed {{ for text, which then reaches a merchant.
 	rest := object.ReplaceAllString(tag.ReplaceAllString(raw.ReplaceAllString(source, ""), ""), "")
@@ -127,17 +138,27 @@ func parse(source string) (f field, err error) {
 		return field{literal: source}, nil
 	}
 	defer recovered(&err)
-	t, failure := engine.ParseString(source)
+	watched := tag.ReplaceAllStringFunc(source, func(m string) string {
+		switch name := tag.FindStringSubmatch(m)[1]; {
+		case loopTags[name] <= 0:
+			return m
+		case strings.HasSuffix(m, "-%}"): // the white space that it takes away comes after the tick
+			return m + "{% " + tick + " -%}"
+		}
+		return m + "{% " + tick + " %}"
+	})
+	t, failure := engine.ParseString(watched)
 	if failure != nil {
 		return field{}, failure
 	}
-	return field{template: t}, nil
+	return field{template: t, loops: watched != source}, nil
 }
 
 // recovered turns a panic of the engine into an error: one bad template must not take its neighbours with it.
 func recovered(err *error) {
 	if p := recover(); p != nil {
-		*err = fmt.Errorf("the template engine failed: %v", p)
+		said, _, _ := strings.Cut(fmt.Sprint(p), "\n") // a stack may follow
+		*err = fmt.Errorf("the template engine failed: %s", said)
 	}
 }
 
@@ -178,7 +199,17 @@ func (f field) render(data map[string]any, deadline time.Time) (s string, err er
 	}
 	defer recovered(&err)
 	out := bounded{deadline: deadline}
+	if f.loops {
+		data = maps.Clone(data)
+		if data == nil {
+			data = map[string]any{}
+		}
+		data[deadlineKey] = deadline
+	}
 	if failure := f.template.FRender(&out, data); failure != nil {
+		if errors.Is(failure.Cause(), errTooSlow) { // it need not know where we looked at the clock
+			return "", errTooSlow
+		}
 		return "", failure
 	}
 	return strings.ToValidUTF8(out.String(), ""), nil
@@ -196,8 +227,8 @@ func (b *bounded) Write(p []byte) (int, error) {
 	if b.Len()+len(p) > MaxOutput {
 		return 0, errors.New("the output exceeds 64 KiB")
 	}
-	if b.writes++; b.writes%256 == 0 && time.Now().After(b.deadline) {
-		return 0, errors.New("it took too long")
+	if b.writes++; b.writes%16 == 0 && time.Now().After(b.deadline) {
+		return 0, errTooSlow
 	}
 	return b.Buffer.Write(p)
 }

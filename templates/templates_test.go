@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"tidings"
 	"tidings/templates"
@@ -61,13 +62,55 @@ func TestATemplateThatExplodesFailsWithAReason(t *testing.T) {
 	list := `{"x":[` + strings.TrimSuffix(strings.Repeat("1,", 1000), ",") + `]}`
 	for _, source := range []string{
 		"{% for a in x %}{% for b in x %}0123456789{% endfor %}{% endfor %}",
-		"{% assign s = 'aaaaaaaaaaaaaaaaaaaa' %}" + strings.Repeat("{% assign s = s | append: s %}", 300) + "{{ s }}",
+		"{% assign s = 'aaaaaaaaaaaaaaaaaaaa' %}" + strings.Repeat("{% assign s = s | append: s %}", 90) + "{{ s }}",
 		"{% assign s = 'aaaaaaaaaaaaaaaaaaaa' %}" + strings.Repeat("{% assign s = s | replace: 'a', s %}", 30) + "{{ s }}",
 		"{{ 1 | divided_by: 0 }}", "{{ 1 | nosuchfilter }}",
 		"{{ nothing }}",
 	} {
 		if got, err := render(t, source, list); err == nil {
 			t.Errorf("%.60q gave %d bytes", source, len(got))
+		}
+	}
+}
+
+// Each of these ran for seconds, hours or out of memory before it had a bound.
+func TestATemplateThatIsSlowInSilenceIsStopped(t *testing.T) {
+	list := `{"s":"` + strings.Repeat("ab ", 10000) + `","x":["` + strings.Join(strings.Split(strings.Repeat("b", 1000), ""), `","`) + `"]}`
+	for _, source := range []string{
+		"x{% for a in x %}{% for b in x %}{% if a == b %}{% endif %}{% endfor %}{% endfor %}",
+		"x{%- for a in x -%} {%- for b in x -%}{% if x | sort | uniq | sort %}{% endif %}{%- endfor -%}{%- endfor -%}",
+		"x{% tablerow a in x %}{% for b in x %}{% continue %}{% endfor %}{% endtablerow %}",
+		"{% for a in x %}{{ x | sort | sort | uniq | size }}{% endfor %}",
+		strings.Repeat("{% assign x = x | concat: x %}", 40) + "{{ x | size }}",
+		"{{ s | split: '' | join: ' ' | size }}",
+		"{% assign s = '\"' %}{{ s " + strings.Repeat("| json ", 90) + "}}",
+		"{% assign s = '\"' %}{{ s " + strings.Repeat("| inspect ", 90) + "}}",
+		"{{ 'now' | date: '%999999999d' }}",
+	} {
+		begin := time.Now()
+		got, err := render(t, source, list)
+		if took := time.Since(begin); err == nil || took > time.Second || len(err.Error()) > 1000 {
+			t.Errorf("%.80q took %v and gave %d bytes, %.300v", source, took, len(got), err)
+		}
+	}
+	for _, source := range []string{"{{ x " + strings.Repeat("| sort ", 101) + "}}", "{% raw %}{% endraw x %}{% for a in x %}{% endfor %}{% raw %}{% endraw %}"} {
+		if len(templates.Check("", source, "")) == 0 {
+			t.Errorf("accepted: %.80q", source)
+		}
+	}
+}
+
+func TestLoopsAndBoundedFiltersWriteWhatLiquidWrites(t *testing.T) {
+	for source, want := range map[string]string{
+		"{% for a in x -%} <{{ a }}> {%- endfor %}|":                                   "<b><a><b>|",
+		"{% for a in x %} {{ a }} {% else %}none{% endfor %}|":                         " b  a  b |",
+		"{% for a in e %}{{ a }}{% else %}none{% endfor %}":                            "none",
+		"{{ x | uniq | join: ',' }} {{ x | sort | first }} {{ x | concat: x | size }}": "b,a a 6",
+		"{{ s | truncate: 7 }} {{ s | truncatewords: 2, '…' }} {{ s | truncate: 99 }}": "one ... one two… one two three",
+		"{{ '2026-07-28' | date: '%Y/%m/%d %3N' }}":                                    "2026/07/28 000",
+	} {
+		if got, err := render(t, source, `{"x":["b","a","b"],"e":[],"s":"one two three"}`); err != nil || got != want {
+			t.Errorf("%s: %q, %v; want %q", source, got, err, want)
 		}
 	}
 }
