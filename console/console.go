@@ -79,6 +79,21 @@ func (c *Console) routes() []route {
 	}, c.applicationRoutes(), c.typeRoutes(), c.templateRoutes(), c.messageRoutes(), c.limitRoutes(), c.directoryRoutes(), c.accountRoutes())
 }
 
+// Page is a route for people as others see it.
+type Page struct {
+	Method, Path string
+	Act          auth.Action
+}
+
+// Pages lists the routes for people, with what they let them do.
+func (c *Console) Pages() []Page {
+	var pages []Page
+	for _, r := range c.routes() {
+		pages = append(pages, Page{r.method, r.path, r.act})
+	}
+	return pages
+}
+
 // Routes puts the console's routes on mux, with the door around each.
 func (c *Console) Routes(mux *http.ServeMux) {
 	serve := func(pattern string, h middleware.Handler) { mux.Handle(pattern, c.open(h)) }

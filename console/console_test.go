@@ -179,7 +179,7 @@ func TestEveryRouteLetsInThoseWhoMayAndNobodyElse(t *testing.T) {
 		"viewer": {Kind: auth.Admin, Role: tidings.RoleViewer}, "viewer-shop": {Kind: auth.Admin, Role: tidings.RoleViewer, Application: "shop"},
 		"dev": {Kind: auth.Admin, Role: tidings.RoleDeveloper, Application: "shop"},
 	}
-	for _, r := range console.RoutesOf(s.console) {
+	for _, r := range s.console.Pages() {
 		path := filled.Replace(r.Path)
 		if strings.Contains(path, "{") {
 			t.Errorf("the test has nothing to put into %s", r.Path)
@@ -206,7 +206,7 @@ func TestEveryRouteLetsInThoseWhoMayAndNobodyElse(t *testing.T) {
 
 func TestAnotherApplicationDoesNotExistForWhoBelongsToOne(t *testing.T) {
 	s := newSite(t)
-	for _, r := range console.RoutesOf(s.console) {
+	for _, r := range s.console.Pages() {
 		if !strings.Contains(r.Path, "{app}") {
 			continue
 		}
@@ -230,7 +230,7 @@ func TestAnotherApplicationDoesNotExistForWhoBelongsToOne(t *testing.T) {
 
 func TestAFormOfAnotherSiteIsRefused(t *testing.T) {
 	s := newSite(t)
-	for _, r := range console.RoutesOf(s.console) {
+	for _, r := range s.console.Pages() {
 		if r.Method != "POST" {
 			continue
 		}

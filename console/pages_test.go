@@ -12,7 +12,6 @@ import (
 	"testing"
 
 	"tidings"
-	"tidings/console"
 )
 
 // evils are what people put into names, data and templates to see it run.
@@ -239,7 +238,7 @@ func TestEachAssetIsServedAndNoPageNeedsMoreThanItsPolicyGives(t *testing.T) {
 	if w := s.do("GET", "/assets/htmx.md", "", nil, nil); w.Code != http.StatusNotFound {
 		t.Errorf("a file that is no asset answers %d", w.Code)
 	}
-	for _, r := range console.RoutesOf(s.console) {
+	for _, r := range s.console.Pages() {
 		if r.Method != "GET" {
 			continue
 		}
