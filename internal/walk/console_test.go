@@ -1,0 +1,95 @@
+package walk
+
+import (
+	"testing"
+
+	"tidings/console"
+)
+
+// The cells of the console's pages: the same columns as for the API. Only people get in, with a session or a key of theirs.
+const (
+	//             nobody app merchant user root  dev  viewer
+	pageAnybody   = "11 333 33333 3 ++++ +++ +++"
+	pageSeesApp   = "11 333 33333 3 ++++ +43 ++4"
+	pageKeeps     = "11 333 33333 3 ++33 +43 333"
+	pageOverseers = "11 333 33333 3 ++++ 333 +33"
+	pageDeciders  = "11 333 33333 3 ++3+ 333 333"
+	pageHalters   = "11 333 33333 3 +++3 333 333"
+	pageAdmins    = "11 333 33333 3 ++33 333 333"
+)
+
+const (
+	shopPage  = "/console/applications/shop"
+	labPage   = "/console/applications/lab"
+	typePage  = shopPage + "/types/order.paid"
+	onePage   = typePage + "/templates/web/zh-CN/1"
+	appRoute  = "/console/applications/{app}"
+	typeRoute = appRoute + "/types/{type}"
+	oneRoute  = typeRoute + "/templates/{channel}/{locale}/{version}"
+)
+
+var consoleRows = []row{
+	{"GET /console", "", "", pageAnybody, nil},
+	{"GET /console/review", "", "", pageDeciders, nil},
+	{"GET /console/send", "", "", "11 333 33333 3 ++33 ++3 333", nil},
+	{"POST /console/send", "", "application=shop&type=order.paid", pageKeeps, nil},
+	{"GET /console/audit", "", "", pageOverseers, nil},
+	{"GET /console/health", "", "", pageOverseers, nil},
+
+	{"GET /console/applications", "", "", pageAnybody, nil},
+	{"GET /console/apply", "", "", pageAnybody, nil},
+	{"POST /console/apply", "", "", pageAnybody, nil},
+	{"GET " + appRoute, shopPage, "", pageSeesApp, nil},
+	{"POST " + appRoute + "/approve", labPage + "/approve", "", pageDeciders, nil},
+	{"POST " + appRoute + "/reject", labPage + "/reject", "", pageDeciders, nil},
+	{"POST " + appRoute + "/suspend", labPage + "/suspend", "", pageHalters, nil},
+	{"POST " + appRoute + "/resume", labPage + "/resume", "", pageHalters, nil},
+	{"POST " + appRoute + "/keys", shopPage + "/keys", "", pageKeeps, nil},
+	{"POST " + appRoute + "/keys/{key}/revoke", shopPage + "/keys/$revoked/revoke", "", pageKeeps, nil},
+
+	{"GET " + appRoute + "/type", shopPage + "/type", "", pageKeeps, nil},
+	{"POST " + appRoute + "/type", shopPage + "/type", "", pageKeeps, nil},
+	{"GET " + typeRoute, typePage, "", pageSeesApp, nil},
+	{"POST " + typeRoute, typePage, "", pageKeeps, nil},
+	{"GET " + typeRoute + "/templates", typePage + "/templates", "", pageSeesApp, nil},
+	{"GET " + typeRoute + "/templates/edit", typePage + "/templates/edit", "", pageKeeps, nil},
+	{"POST " + typeRoute + "/templates/edit", typePage + "/templates/edit", "", pageKeeps, nil},
+	{"POST " + typeRoute + "/templates/preview", typePage + "/templates/preview", "channel=web&locale=zh-CN&body=x", pageKeeps, nil},
+	{"GET " + oneRoute, onePage, "", pageSeesApp, nil},
+	{"POST " + oneRoute + "/submit", onePage + "/submit", "", pageKeeps, nil},
+	{"POST " + oneRoute + "/approve", onePage + "/approve", "", pageDeciders, nil},
+	{"POST " + oneRoute + "/reject", onePage + "/reject", "", pageDeciders, nil},
+	{"POST " + oneRoute + "/publish", onePage + "/publish", "", pageKeeps, nil},
+	{"POST " + oneRoute + "/rollback", onePage + "/rollback", "", pageKeeps, nil},
+	{"POST " + oneRoute + "/discard", onePage + "/discard", "", pageHalters, nil},
+
+	{"GET /console/messages", "/console/messages?application=shop", "", "11 333 33333 3 ++++ +4+ ++4", nil}, // who has no application is told so
+	{"GET /console/messages/{id}", "/console/messages/$message", "", pageSeesApp, nil},
+	{"POST /console/messages/{id}/cancel", "/console/messages/$message/cancel", "", "11 333 33333 3 +++3 +43 333", nil},
+	{"GET /console/limits", "", "", pageOverseers, nil},
+	{"GET " + appRoute + "/usage", shopPage + "/usage", "", pageSeesApp, nil},
+	{"POST " + appRoute + "/usage", shopPage + "/usage", "rate=-1", pageAdmins, nil},
+	{"GET /console/directory", "", "", pageOverseers, nil},
+	{"GET /console/directory/merchants/{id}", "/console/directory/merchants/acme", "", pageOverseers, nil},
+	{"GET /console/directory/stores/{id}", "/console/directory/stores/acme-1", "", pageOverseers, nil},
+	{"GET /console/directory/users/{id}", "/console/directory/users/u1", "", pageOverseers, nil},
+
+	{"GET /console/accounts", "", "", pageAdmins, nil},
+	{"POST /console/accounts", "", "", pageAdmins, nil},
+	{"GET /console/accounts/{id}", "/console/accounts/dev", "", pageAdmins, nil},
+	{"POST /console/accounts/{id}", "/console/accounts/dev", "role=king", pageAdmins, nil},
+	{"POST /console/accounts/{id}/password", "/console/accounts/dev/password", "password=short", pageAdmins, nil},
+	{"GET /console/me", "", "", pageAnybody, nil},
+	{"POST /console/me/password", "", "password=short", "11 333 33333 3 3333 333 333", nil}, // a key changes no password; a session does
+}
+
+func consolePages() (routes []string) {
+	for _, p := range (&console.Console{}).Pages() {
+		routes = append(routes, p.Method+" "+p.Path)
+	}
+	return routes
+}
+
+func TestEachPageOfTheConsoleAnswersEachOfThemAsTheTableSays(t *testing.T) {
+	newWorld(t).compare(t, consolePages(), consoleRows)
+}
