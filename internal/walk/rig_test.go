@@ -39,7 +39,12 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer up.Fleet.Stop() //nolint:errcheck // it dies with us in any case
-	return m.Run()
+	exit := m.Run()
+	if log := up.Log(); strings.Contains(log, "panic") {
+		fmt.Fprintln(os.Stderr, "the process panicked:\n"+log)
+		return 1
+	}
+	return exit
 }
 
 func start(dir string) error {

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/net/html"
@@ -28,8 +29,20 @@ var corpus = []string{
 	`<scr<script>ipt data-zq>alert(32)</scr</script>ipt>`, `<ımg data-zq src=x onerror=alert(33)>`, "<img\tdata-zq\tsrc=x\fonerror=alert(34)>",
 }
 
-// planted is where the corpus lies: one application, merchant, store, user, account and type for each of its strings.
-func plant(t *testing.T) (messages []string) {
+var planted struct {
+	sync.Once
+	messages []string
+}
+
+// plant lays out the corpus once: one application, merchant, store, user, account and type for each of its strings, and a user
+// who gets every message.
+func plant(t *testing.T) []string {
+	t.Helper()
+	planted.Do(func() { planted.messages = sow(t) })
+	return planted.messages
+}
+
+func sow(t *testing.T) (messages []string) {
 	t.Helper()
 	admin := root(t)
 	admin.must(201, "POST", "/v1/applications", object{"id": "xss", "name": "xss"})
@@ -39,6 +52,7 @@ func plant(t *testing.T) (messages []string) {
 			written(t, object{"store": object{"id": fmt.Sprintf("0x%d-1", i), "merchant": fmt.Sprintf("0x%d", i), "name": evil, "region": evil, "attributes": object{"tier": evil}}}),
 			written(t, object{"user": object{"id": fmt.Sprintf("0x%d", i), "name": evil, "memberships": []object{{"store": fmt.Sprintf("0x%d-1", i), "role": "clerk"}}}}))
 	}
+	lines.WriteString(`{"user":{"id":"0xall","name":"All"}}`)
 	if code, text := importLines(admin, lines.String()); code != 200 || !strings.Contains(text, `"refused":0`) {
 		t.Fatalf("import answers %d: %.500s", code, text)
 	}
@@ -61,7 +75,7 @@ func plant(t *testing.T) (messages []string) {
 		admin.must(200, "POST", "/v1/templates/submit?application="+id, object{"type": "t", "channel": "web", "locale": "zh-CN", "version": 2})
 		linked := object{"type": "t", "channel": "web", "locale": "en", "body": "x", "url": evil} // a link that is no link is refused when it is submitted
 		admin.must(201, "POST", "/v1/templates?application="+id, linked)
-		message := object{"type": "t", "audience": object{"users": []string{fmt.Sprintf("0x%d", i)}}, "data": object{"v": evil}, "cancellation_key": evil}
+		message := object{"type": "t", "audience": object{"users": []string{fmt.Sprintf("0x%d", i), "0xall"}}, "data": object{"v": evil}, "cancellation_key": evil}
 		m := read[struct{ ID tidings.ID }](t, admin.must(202, "POST", "/v1/messages?application="+id, message))
 		messages = append(messages, m.ID.String())
 	}
@@ -121,6 +135,16 @@ func TestNothingOfTheCorpusIsMoreThanTextOnAnyPage(t *testing.T) {
 		}
 	}
 	t.Logf("%d strings, %d pages", len(corpus), asked)
+}
+
+func TestNothingOfTheCorpusIsMoreThanTextInTheMessageCentre(t *testing.T) {
+	plant(t)
+	token := read[struct{ Token string }](t, root(t).must(201, "POST", "/v1/tokens?application=xss", object{"user": "0xall"})).Token
+	w := open(t)
+	w.do(visit("/inbox#token="+token), sees(`document.getElementById("state").dataset.state === "open"`))
+	w.do(sees(fmt.Sprintf(`(document.getElementById("older").hidden || document.getElementById("older").click(), document.querySelectorAll("#list li").length === %d)`, len(corpus))))
+	w.do(reads(corpus[0]), reads(corpus[8]), sees(`document.querySelectorAll("[data-zq], #list img, #list svg, #list script, #list iframe, #list [href^='javascript' i]").length === 0`))
+	w.picture("xss-inbox")
 }
 
 // filled is every field that some form has, with the same string in all that take text. What it asks for is refused.
