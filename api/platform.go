@@ -22,6 +22,22 @@ func (a *API) postApplication(w http.ResponseWriter, r *http.Request, _ auth.Pri
 	return created(w, app, err)
 }
 
+func (a *API) putApplication(w http.ResponseWriter, r *http.Request, _ auth.Principal) error {
+	if err := queryOf(r).err(); err != nil {
+		return err
+	}
+	var app tidings.Application
+	if err := readJSON(w, r, &app); err != nil {
+		return err
+	}
+	if app.ID != "" && app.ID != r.PathValue("id") {
+		return fieldError(tidings.Invalid, "id", "read_only", "the path names the application")
+	}
+	app.ID = r.PathValue("id")
+	app, err := a.Platform.EditApplication(r.Context(), app)
+	return put(w, app, err)
+}
+
 // created answers with what was made.
 func created(w http.ResponseWriter, v any, err error) error {
 	if err != nil {

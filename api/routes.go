@@ -97,8 +97,9 @@ func (a *API) platformRoutes() []Route {
 	return []Route{
 		{"POST", "/v1/applications", people(auth.CreateApplication), a.postApplication},
 		{"POST", "/v1/applications:apply", people(auth.ApplyApplication), a.applyApplication},
-		{"GET", "/v1/applications", people(auth.OwnAccount), a.getApplications},                   // bound people: their own
-		{"GET", "/v1/applications/{id}", application("", auth.OwnAccount), a.getApplication},      // likewise
+		{"GET", "/v1/applications", people(auth.OwnAccount), a.getApplications},              // bound people: their own
+		{"GET", "/v1/applications/{id}", application("", auth.OwnAccount), a.getApplication}, // likewise
+		{"PUT", "/v1/applications/{id}", people(auth.CreateApplication), a.putApplication},
 		{"POST", "/v1/applications/{id}/approve", people(auth.DecideApplication), a.decide(true)}, // not by who applied
 		{"POST", "/v1/applications/{id}/reject", people(auth.DecideApplication), a.decide(false)}, // likewise
 		{"POST", "/v1/applications/{id}/suspend", people(auth.HaltApplication), a.setState(tidings.ApplicationSuspended)},

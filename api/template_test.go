@@ -108,6 +108,27 @@ func TestAnApplicationIsAppliedForAndApproved(t *testing.T) {
 	})
 }
 
+func TestAnApplicationKeepsToItsChannelsUntilAnAdminChangesThem(t *testing.T) {
+	onEach(t, func(t *testing.T, b *bundle) {
+		b.ok(201, "POST", "/v1/applications", adminToken, `{"id":"coupons","name":"Coupons","channels":["web"]}`)
+		const typ = `{"lane":"normal","channels":["web","sms"]}`
+		if p := b.refused(422, "PUT", "/v1/types/coupon.new?application=coupons", adminToken, typ); p.Errors[0].Field != "channels[1]" {
+			t.Errorf("%+v", p)
+		}
+		b.refused(400, "PUT", "/v1/applications/coupons", adminToken, `{"name":"Coupons","state":"suspended"}`)
+		b.refused(400, "PUT", "/v1/applications/coupons", adminToken, `{"id":"shop","name":"Coupons"}`)
+		b.refused(404, "PUT", "/v1/applications/nobody", adminToken, `{"name":"Nobody"}`)
+		edited := b.ok(200, "PUT", "/v1/applications/coupons", adminToken, `{"name":"Coupons","channels":["web","sms"],"origins":["https://shop.example"]}`)
+		if !strings.Contains(edited, `"state":"active"`) || !strings.Contains(edited, "https://shop.example") {
+			t.Errorf("%s", edited)
+		}
+		b.ok(200, "PUT", "/v1/types/coupon.new?application=coupons", adminToken, typ)
+		if log := b.ok(200, "GET", "/v1/audit?action=application.edit", adminToken, ""); !strings.Contains(log, "application coupons") {
+			t.Errorf("%s", log)
+		}
+	})
+}
+
 func TestANarrowKeySendsOnlyWhatItIsFor(t *testing.T) {
 	onEach(t, func(t *testing.T, b *bundle) {
 		var k struct{ Key string }

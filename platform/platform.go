@@ -16,6 +16,7 @@ import (
 // audit log in the same transaction, in the name of tidings.ActorOf(ctx).
 type Store interface {
 	CreateApplication(ctx context.Context, a tidings.Application) error
+	EditApplication(ctx context.Context, a tidings.Application) error
 	Application(ctx context.Context, id string) (tidings.Application, error)
 	Applications(ctx context.Context) ([]tidings.Application, error)
 	DecideApplication(ctx context.Context, id string, s tidings.ApplicationState, comment string) error
@@ -110,6 +111,18 @@ func (p *Platform) CreateApplication(ctx context.Context, a tidings.Application)
 	a.State, a.AppliedBy = tidings.ApplicationActive, tidings.ActorOf(ctx).Account
 	a.DecidedBy = a.AppliedBy
 	return a, p.store.CreateApplication(ctx, a)
+}
+
+// EditApplication replaces what an application says of itself: name, owner, purpose, channels, volume and origins. Types that
+// use a channel which it has no more stay as they are; their next change is refused.
+func (p *Platform) EditApplication(ctx context.Context, a tidings.Application) (tidings.Application, error) {
+	if err := validateApplication(a).Err(tidings.Invalid); err != nil {
+		return tidings.Application{}, err
+	}
+	if err := p.store.EditApplication(ctx, a); err != nil {
+		return tidings.Application{}, err
+	}
+	return p.store.Application(ctx, a.ID)
 }
 
 // Apply asks for an application on behalf of who acts. It may send when somebody else has approved it. One who was rejected
@@ -236,11 +249,29 @@ func (p *Platform) PutType(ctx context.Context, t tidings.MessageType) (tidings.
 	if err := errs.Err(tidings.Invalid); err != nil {
 		return tidings.MessageType{}, err
 	}
+	if err := p.granted(ctx, t); err != nil {
+		return tidings.MessageType{}, err
+	}
 	if err := p.store.PutType(ctx, t); err != nil {
 		return tidings.MessageType{}, err
 	}
 	p.types.forget(t.Application, t.Name)
 	return t, nil
+}
+
+// granted refuses a type on a channel for which its application did not apply. One that named no channels has them all.
+func (p *Platform) granted(ctx context.Context, t tidings.MessageType) error {
+	app, err := p.store.Application(ctx, t.Application)
+	if err != nil || len(app.Channels) == 0 {
+		return err
+	}
+	var errs tidings.FieldErrors
+	for i, c := range t.Channels {
+		if !slices.Contains(app.Channels, c) {
+			errs.Add("channels["+strconv.Itoa(i)+"]", "not_allowed", "the application was admitted to other channels; an admin can change that")
+		}
+	}
+	return errs.Err(tidings.Unprocessable)
 }
 
 func compact(cs []tidings.Channel) []tidings.Channel {

@@ -34,11 +34,7 @@ func (r applicationRow) application() (tidings.Application, error) {
 // CreateApplication writes a new application, active or applied for; one of that id already there is a Conflict, unless it
 // was rejected and the same account applies again.
 func (db *DB) CreateApplication(ctx context.Context, a tidings.Application) error {
-	origins, err := listJSON(a.Origins)
-	if err != nil {
-		return err
-	}
-	channels, err := listJSON(a.Channels)
+	origins, channels, err := applicationLists(a)
 	if err != nil {
 		return err
 	}
@@ -61,6 +57,30 @@ func (db *DB) CreateApplication(ctx context.Context, a tidings.Application) erro
 		return tidings.Errorf(tidings.Conflict, "there is an application %s already", a.ID)
 	}
 	return err
+}
+
+// EditApplication writes what an application says of itself; its state stays.
+func (db *DB) EditApplication(ctx context.Context, a tidings.Application) error {
+	origins, channels, err := applicationLists(a)
+	if err != nil {
+		return err
+	}
+	return db.changed(ctx, "application.edit", "application "+a.ID, a, func(t *tx) error {
+		n, err := t.Exec(ctx, "edit-application", a.ID, a.Name, a.Owner, origins, a.Purpose, channels, a.Volume)
+		if err == nil && n == 0 {
+			err = tidings.Errorf(tidings.NotFound, "there is no application %s", a.ID)
+		}
+		return err
+	})
+}
+
+// applicationLists are an application's lists as their columns hold them.
+func applicationLists(a tidings.Application) (origins, channels string, err error) {
+	if origins, err = listJSON(a.Origins); err != nil {
+		return "", "", err
+	}
+	channels, err = listJSON(a.Channels)
+	return origins, channels, err
 }
 
 // Application reads an application.

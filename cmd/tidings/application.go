@@ -48,6 +48,11 @@ func newApp(d *deps) *cobra.Command {
 			return d.put(c, http.MethodPost, "/v1/applications:apply", f.body(args[0]), "application "+args[0]+" is applied for; an approver decides: tidings app approve "+args[0])
 		},
 	}
+	edit := f.on(&cobra.Command{
+		Use: "edit ID", Short: "Change what is named of an application (admins)", Args: arguments("ID"),
+		Example: "  tidings app edit coupons --channel web --channel sms",
+		RunE:    func(c *cobra.Command, args []string) error { return d.editApp(c, f, args[0]) },
+	})
 	ls := &cobra.Command{
 		Use: "ls", Short: "List the applications", Args: noArgument,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -56,11 +61,31 @@ func newApp(d *deps) *cobra.Command {
 			})
 		},
 	}
-	return newGroup("app", "Applications: the internal teams that send", f.on(create), f.on(apply), withClient(ls),
+	return newGroup("app", "Applications: the internal teams that send", f.on(create), f.on(apply), edit, withClient(ls),
 		d.newDecision("approve", "Let an application send that was applied for", "may send"),
 		d.newDecision("reject", "Turn an application down; --comment says why", "rejected"),
 		d.newState("suspend", "Stop an application: it may not send, what is under way is held", "suspended"),
 		d.newState("resume", "Let a suspended application send again", "may send again"))
+}
+
+// editApp reads an application, and writes it back with what the command line names.
+func (d *deps) editApp(c *cobra.Command, f *appFlags, id string) error {
+	api, err := d.adminClient(c)
+	if err != nil {
+		return err
+	}
+	path := "/v1/applications/" + url.PathEscape(id)
+	var now tidings.Application
+	if err := api.call(c.Context(), http.MethodGet, path, nil, &now); err != nil {
+		return err
+	}
+	body := map[string]any{"name": now.Name, "owner": now.Owner, "purpose": now.Purpose, "channels": now.Channels, "volume": now.Volume, "origins": now.Origins}
+	for flag, field := range map[string]string{"name": "name", "owner": "owner", "purpose": "purpose", "channel": "channels", "volume": "volume", "origin": "origins"} {
+		if c.Flags().Changed(flag) {
+			body[field] = f.body(id)[field]
+		}
+	}
+	return d.put(c, http.MethodPut, path, body, "application "+id+" is changed")
 }
 
 // newState makes the command that suspends or resumes an application.

@@ -87,6 +87,7 @@ var apiRows = []row{
 	{"POST /v1/applications:apply", "", "{}", anybody, nil},
 	{"GET /v1/applications", "", "", anybody, nil},
 	{"GET /v1/applications/{id}", "/v1/applications/shop", "", "11 ++4 33333 3 ++++ +44 ++4", nil},
+	{"PUT /v1/applications/{id}", "/v1/applications/lab", "{}", admins, nil},
 	{"POST /v1/applications/{id}/approve", "/v1/applications/lab/approve", "{}", deciders, nil},
 	{"POST /v1/applications/{id}/reject", "/v1/applications/lab/reject", "{}", deciders, nil},
 	{"POST /v1/applications/{id}/suspend", "/v1/applications/lab/suspend", "", halters, nil},

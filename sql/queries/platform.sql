@@ -9,6 +9,9 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, now_us(), now_us())
 UPDATE applications SET name = $2, owner = $3, state = 'applied', origins = $4, purpose = $5, channels = $6, volume = $7, decided_by = '', changed_at = now_us()
 WHERE id = $1 AND state = 'rejected' AND applied_by = $8
 
+-- name: edit-application
+UPDATE applications SET name = $2, owner = $3, origins = $4, purpose = $5, channels = $6, volume = $7, changed_at = now_us() WHERE id = $1
+
 -- name: application
 SELECT id, name, owner, state, origins, purpose, channels, volume, comment, applied_by, decided_by FROM applications WHERE id = $1
 
