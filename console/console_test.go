@@ -89,7 +89,7 @@ func (s *site) furnish(p *platform.Platform) {
 		}
 	}
 	for _, id := range []string{"shop", "pos"} {
-		_, err := p.CreateApplication(ctx, tidings.Application{ID: id, Name: "The " + id, Channels: []tidings.Channel{tidings.Web}})
+		_, err := p.CreateApplication(ctx, tidings.Application{ID: id, Name: "The " + id, Channels: []tidings.Channel{tidings.Web, tidings.SMS}})
 		must(err)
 		_, err = p.PutType(ctx, tidings.MessageType{Application: id, Name: "order.paid", Lane: tidings.Normal, Channels: []tidings.Channel{tidings.Web, tidings.SMS},
 			Variables: []tidings.Variable{{Name: "order", Type: tidings.VariableString, Required: true, Example: []byte(`"A-1"`)}}})
