@@ -6,6 +6,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hibiken/asynqmon"
@@ -85,6 +86,33 @@ type Page struct {
 	Act          auth.Action
 }
 
+// door is a route of the conveyor: the dashboard, and what 'tidings queue' asks. No method: all of them.
+type door struct {
+	Page
+	handle middleware.Handler
+}
+
+// doors lists the routes of the conveyor. Each asks for itself what its caller may.
+func (c *Console) doors() []door {
+	look, run := auth.ReadInstallation, auth.RunInstallation
+	return []door{
+		{Page{"", dashboardRoot, look}, c.dashboard},
+		{Page{"", dashboardRoot + "/", look}, c.dashboard},
+		{Page{"GET", "/v1/queues", look}, c.listQueues},
+		{Page{"POST", "/v1/queues/{queue}/pause", run}, c.onQueue(Queues.Pause)},
+		{Page{"POST", "/v1/queues/{queue}/resume", run}, c.onQueue(Queues.Resume)},
+		{Page{"POST", "/v1/queues/{queue}/retry", run}, c.retryQueue},
+	}
+}
+
+// Doors lists the routes of the conveyor, with what they let people do.
+func (c *Console) Doors() (pages []Page) {
+	for _, d := range c.doors() {
+		pages = append(pages, d.Page)
+	}
+	return pages
+}
+
 // Pages lists the routes for people, with what they let them do.
 func (c *Console) Pages() []Page {
 	var pages []Page
@@ -108,12 +136,9 @@ func (c *Console) Routes(mux *http.ServeMux) {
 	serve("POST "+root+"/sign-out", c.postSignOut)
 	serve("POST "+root+"/language", c.postLanguage)
 	serve("GET /inbox", c.getInbox)
-	serve(dashboardRoot, c.dashboard)
-	serve(dashboardRoot+"/", c.dashboard)
-	serve("GET /v1/queues", c.listQueues)
-	serve("POST /v1/queues/{queue}/pause", c.onQueue(c.Queues.Pause))
-	serve("POST /v1/queues/{queue}/resume", c.onQueue(c.Queues.Resume))
-	serve("POST /v1/queues/{queue}/retry", c.retryQueue)
+	for _, d := range c.doors() {
+		serve(strings.TrimSpace(d.Method+" "+d.Path), d.handle)
+	}
 	serve("GET /assets/{name}", c.asset)
 	if c.Demo != nil {
 		c.demoRoutes(serve)

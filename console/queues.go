@@ -41,12 +41,12 @@ func (c *Console) listQueues(w http.ResponseWriter, r *http.Request) error {
 }
 
 // onQueue serves what an admin or operator does to a queue.
-func (c *Console) onQueue(act func(name string) error) middleware.Handler {
+func (c *Console) onQueue(act func(q Queues, name string) error) middleware.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		if err := c.mayDo(r, auth.RunInstallation); err != nil {
 			return err
 		}
-		if err := act(r.PathValue("queue")); err != nil {
+		if err := act(c.Queues, r.PathValue("queue")); err != nil {
 			return err
 		}
 		w.WriteHeader(http.StatusNoContent)

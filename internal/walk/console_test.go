@@ -1,6 +1,7 @@
 package walk
 
 import (
+	"cmp"
 	"testing"
 
 	"tidings/console"
@@ -92,4 +93,28 @@ func consolePages() (routes []string) {
 
 func TestEachPageOfTheConsoleAnswersEachOfThemAsTheTableSays(t *testing.T) {
 	newWorld(t).compare(t, consolePages(), consoleRows)
+}
+
+// doorRows are the routes of the conveyor: who belongs to no application looks, admins and operators act.
+var doorRows = []row{
+	{"GET /queues", "", "", overseers, nil},
+	{"GET /queues/", "/queues/api/queues", "", overseers, nil},
+	{"GET /v1/queues", "", "", overseers, nil},
+	{"POST /v1/queues/{queue}/pause", "/v1/queues/bulk-acquire/pause", "", halters, nil},
+	{"POST /v1/queues/{queue}/resume", "/v1/queues/bulk-acquire/resume", "", halters, nil},
+	{"POST /v1/queues/{queue}/retry", "/v1/queues/bulk-acquire/retry", "", halters, nil},
+}
+
+func TestTheConveyorsRoutesAnswerEachOfThemAsTheTableSays(t *testing.T) {
+	var routes []string
+	for _, p := range (&console.Console{}).Doors() {
+		routes = append(routes, cmp.Or(p.Method, "GET")+" "+p.Path)
+	}
+	w := newWorld(t)
+	w.compare(t, routes, doorRows)
+	for _, path := range []string{"/queues/api/queues/bulk-acquire", "/queues/api/queues/bulk-acquire/archived_tasks"} { // asynqmon's own
+		if code, _ := as(t, "").ask("DELETE", path, ""); code != 401 {
+			t.Errorf("DELETE %s by nobody answers %d", path, code)
+		}
+	}
 }
