@@ -34,10 +34,7 @@ func (a *API) postMessage(w http.ResponseWriter, r *http.Request, p auth.Princip
 	if err != nil {
 		return err
 	}
-	m, err := a.message(r.Context(), request.Application, body, a.Now())
-	if err == nil {
-		err = p.MayUse(m.Type, m.Channels...)
-	}
+	m, err := a.messageOf(r.Context(), p, request.Application, body)
 	if err != nil {
 		return a.refuse(w, r, request, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tidings"
+	"tidings/auth"
 	"tidings/middleware"
 	"tidings/platform"
 )
@@ -33,6 +34,15 @@ func (a *API) message(ctx context.Context, application string, body []byte, now 
 		return tidings.Message{}, err
 	}
 	return a.check(ctx, application, &r, now)
+}
+
+// messageOf is message for a principal, whose key may be for some types and channels only.
+func (a *API) messageOf(ctx context.Context, p auth.Principal, application string, body []byte) (tidings.Message, error) {
+	m, err := a.message(ctx, application, body, a.Now())
+	if err == nil {
+		err = p.MayUse(m.Type, m.Channels...)
+	}
+	return m, err
 }
 
 // check compares a message with its type.

@@ -72,10 +72,7 @@ func (a *API) previewMessage(w http.ResponseWriter, r *http.Request, p auth.Prin
 	if err != nil {
 		return err
 	}
-	m, err := a.message(r.Context(), request.Application, body, a.Now())
-	if err == nil {
-		err = p.MayUse(m.Type, m.Channels...)
-	}
+	m, err := a.messageOf(r.Context(), p, request.Application, body)
 	if err != nil {
 		return err
 	}

@@ -10,15 +10,11 @@ import (
 // the same rules and quotas hold.
 func (a *API) Send(ctx context.Context, application string, body []byte) (id tidings.ID, err error) {
 	m, err := a.message(ctx, application, body, a.Now())
+	if err == nil {
+		err = a.active(ctx, application)
+	}
 	if err != nil {
 		return 0, err
-	}
-	app, err := a.Platform.Application(ctx, application)
-	if err != nil {
-		return 0, err
-	}
-	if app.State != tidings.ApplicationActive {
-		return 0, tidings.Errorf(tidings.Forbidden, "the application %s is %s", application, app.State)
 	}
 	ms := []tidings.Message{m}
 	if err := a.Platform.Admit(ctx, application, ms); err != nil {

@@ -86,7 +86,7 @@ func (r *recent) reached(ns []tidings.Notification) {
 	}
 }
 
-// rendered remembers contents that were just made. knows tells whether any of rs was there before.
+// rendered remembers contents that were just made.
 func (r *recent) rendered(rs []tidings.Rendered) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
