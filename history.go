@@ -128,9 +128,10 @@ const (
 
 // Receipt is a report about one attempt.
 type Receipt struct {
-	Attempt ID
-	Kind    ReceiptKind
-	Detail  string
+	Attempt    ID     // 0: the attempt is the one that the provider gave ProviderID
+	ProviderID string // the provider's own id of the hand-over, if the report names it
+	Kind       ReceiptKind
+	Detail     string // the provider's words, without phone numbers and texts
 }
 
 // Balance compares what each stage expected with the rows that exist.

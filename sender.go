@@ -16,14 +16,77 @@ type Sender interface {
 }
 
 // BatchSender is a Sender that can hand over one content to many addresses in one call. All calls of a batch have the same
-// Message, Content, ExpiresAt, CollapseKey and platform. The answer holds for each of them.
+// Message, Content, ExpiresAt, CollapseKey and platform.
 type BatchSender interface {
 	Sender
 	// BatchSize is the most calls one batch may hold.
 	BatchSize() int
 	// Batches tells whether a call may be one of a batch at all; if not, it is made by itself.
 	Batches(c Call) bool
-	SendBatch(ctx context.Context, cs []Call) (Accepted, error)
+	// SendBatch returns one result for each call, in their order: a provider may take some and refuse others.
+	SendBatch(ctx context.Context, cs []Call) []Result
+}
+
+// Result is what became of one call of a batch.
+type Result struct {
+	Accepted
+	Err error // as Send returns it
+}
+
+// Results gives every one of n calls the same result: that of a provider which answers for a batch as a whole.
+func Results(n int, a Accepted, err error) []Result {
+	rs := make([]Result, n)
+	for i := range rs {
+		rs[i] = Result{a, err}
+	}
+	return rs
+}
+
+// Keyer is a Sender whose provider drops a call with an idempotency key that it has seen. The key is asked for before the first
+// attempt of a delivery and committed with it; every further attempt at the same integration carries the same one.
+type Keyer interface {
+	Sender
+	Key(ctx context.Context) (string, error)
+}
+
+// Querier is a Sender whose provider can be asked what became of an attempt: when it sends no reports, or none came.
+type Querier interface {
+	Sender
+	// Query returns a receipt, one without a Kind while the provider does not know yet, or an error when it could not be asked.
+	Query(ctx context.Context, q Question) (Receipt, error)
+}
+
+// Question names an attempt to a provider.
+type Question struct {
+	Attempt    ID
+	ProviderID string // "" when the call was never answered
+	Address    Address
+	At         time.Time // of the call
+}
+
+// Reporter is a Sender whose provider calls us with reports of delivery.
+type Reporter interface {
+	Sender
+	// Report reads one such call. Its URL was ours and signed, which the caller has checked; whatever the provider itself
+	// signs is checked here. Reports come late, twice and out of order, and their fields are as hostile as any.
+	Report(r Report) ([]Receipt, ReportAnswer, error)
+}
+
+// Report is a provider's call with reports of delivery.
+type Report struct {
+	Attempt ID // of the signed URL that was called; 0: the URL is the integration's and the body says which attempts
+	Method  string
+	URL     string // as the provider called it
+	Header  map[string][]string
+	Query   map[string][]string
+	Body    []byte
+}
+
+// ReportAnswer is what a provider wants to hear when its report was kept; the zero value is 204 without a body.
+type ReportAnswer struct {
+	Status int
+	Type   string // of the content
+	Body   string
 }
 
 // Call is one attempt as the provider's driver sees it.
@@ -35,6 +98,7 @@ type Call struct {
 	Content     Content
 	ExpiresAt   time.Time
 	CollapseKey string
+	Key         string // of a Keyer
 }
 
 // Accepted is a provider's yes.

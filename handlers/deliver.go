@@ -216,13 +216,16 @@ func (d delivering) send(ctx context.Context, chunk []tidings.Outgoing) (parked 
 	}
 	settlements := make([]tidings.Settlement, len(ready))
 	if b, ok := d.sender.(tidings.BatchSender); ok && len(ready) > 1 && b.Batches(ready[0].Call) && d.same(ready) {
-		parked = d.call(ctx, settlements, ready, func(ctx context.Context) (tidings.Accepted, error) { return b.SendBatch(ctx, calls(ready)) })
+		parked = d.call(ctx, settlements, ready, func(ctx context.Context) []tidings.Result { return b.SendBatch(ctx, calls(ready)) })
 	} else {
 		var mu sync.Mutex
 		var wg sync.WaitGroup
 		for i, o := range ready {
 			wg.Go(func() {
-				p := d.call(ctx, settlements[i:i+1], ready[i:i+1], func(ctx context.Context) (tidings.Accepted, error) { return d.sender.Send(ctx, o.Call) })
+				p := d.call(ctx, settlements[i:i+1], ready[i:i+1], func(ctx context.Context) []tidings.Result {
+					accepted, err := d.sender.Send(ctx, o.Call)
+					return []tidings.Result{{Accepted: accepted, Err: err}}
+				})
 				mu.Lock()
 				parked = parked || p
 				mu.Unlock()
@@ -251,20 +254,28 @@ func calls(out []tidings.Outgoing) []tidings.Call {
 }
 
 // call makes one call and writes what became of each delivery in it.
-func (d delivering) call(ctx context.Context, into []tidings.Settlement, out []tidings.Outgoing, f func(context.Context) (tidings.Accepted, error)) (parked bool) {
+func (d delivering) call(ctx context.Context, into []tidings.Settlement, out []tidings.Outgoing, f func(context.Context) []tidings.Result) (parked bool) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	accepted, err := f(ctx)
-	failure := sendError(err)
+	results := f(ctx)
 	for i, o := range out {
-		into[i] = d.settlement(o, accepted, failure)
+		failure := sendError(errAnswer)
+		if len(results) == len(out) {
+			failure = sendError(results[i].Err)
+			into[i] = d.settlement(o, results[i].Accepted, failure)
+		} else {
+			into[i] = d.settlement(o, tidings.Accepted{}, failure)
+		}
+		if failure != nil {
+			d.log.Warn("deliver", "channel", d.claim.Segment.Channel, "provider", d.sender.Provider(), "attempt", o.Call.Attempt, "error", failure)
+			parked = parked || failure.Configuration
+		}
 	}
-	if failure != nil {
-		d.log.Warn("deliver", "channel", d.claim.Segment.Channel, "provider", d.sender.Provider(), "attempt", out[0].Call.Attempt,
-			"deliveries", len(out), "error", failure)
-	}
-	return failure != nil && failure.Configuration
+	return parked
 }
+
+// errAnswer is a driver's fault: it gave another number of results than it was given calls, so nobody knows.
+var errAnswer = errors.New("the driver answered for another number of calls")
 
 // sendError is what a driver's error says. One that says nothing leaves us not knowing.
 func sendError(err error) *tidings.SendError {

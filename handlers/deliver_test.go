@@ -198,11 +198,11 @@ type batches struct {
 
 func (b *batches) BatchSize() int          { return b.size }
 func (*batches) Batches(tidings.Call) bool { return true }
-func (b *batches) SendBatch(_ context.Context, cs []tidings.Call) (tidings.Accepted, error) {
+func (b *batches) SendBatch(_ context.Context, cs []tidings.Call) []tidings.Result {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.of = append(b.of, slices.Clone(cs))
-	return tidings.Accepted{ProviderID: "batch"}, b.fail
+	return tidings.Results(len(cs), tidings.Accepted{ProviderID: "batch"}, b.fail)
 }
 
 func TestABatchHoldsEqualContentsAndNoOthers(t *testing.T) {

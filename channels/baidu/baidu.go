@@ -123,7 +123,12 @@ func (s *Sender) Send(ctx context.Context, c tidings.Call) (tidings.Accepted, er
 
 // SendBatch pushes one message to many Android devices. All calls must be of one message, because its id is part of what
 // is pushed. Baidu takes a batch with devices that it does not know, malformed ones included, and does not say which.
-func (s *Sender) SendBatch(ctx context.Context, cs []tidings.Call) (tidings.Accepted, error) {
+func (s *Sender) SendBatch(ctx context.Context, cs []tidings.Call) []tidings.Result {
+	accepted, err := s.sendBatch(ctx, cs)
+	return tidings.Results(len(cs), accepted, err)
+}
+
+func (s *Sender) sendBatch(ctx context.Context, cs []tidings.Call) (tidings.Accepted, error) {
 	if len(cs) == 0 || len(cs) > batchSize {
 		return tidings.Accepted{}, fmt.Errorf("baidu: a batch of %d", len(cs))
 	}

@@ -123,9 +123,10 @@ func TestABatchIsOneCallToManyDevices(t *testing.T) {
 	unknown.Message, unknown.Address.Value = a.Message, "1111111111111111"
 	malformed := unknown
 	malformed.Address.Value = "no channel id"
-	accepted, err := f.sender.SendBatch(t.Context(), []tidings.Call{a, b, unknown, malformed})
-	if err != nil || accepted.ProviderID == "" {
-		t.Fatal(accepted, err)
+	for _, result := range f.sender.SendBatch(t.Context(), []tidings.Call{a, b, unknown, malformed}) {
+		if result.Err != nil || result.ProviderID == "" {
+			t.Fatal(result)
+		}
 	}
 	r := f.Records()
 	if len(r) != 1 || len(r[0].Channels) != 2 || r[0].Failed != 2 || r[0].Message != a.Message.String() {
@@ -140,10 +141,10 @@ func TestABatchOfTenThousandFits(t *testing.T) {
 		calls[i] = call("hello")
 		calls[i].Message, calls[i].Address.Value = 1, strconv.Itoa(1_000_000_000_000+i)
 	}
-	if _, err := f.sender.SendBatch(t.Context(), calls); err != nil {
+	if err := f.sender.SendBatch(t.Context(), calls)[0].Err; err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.sender.SendBatch(t.Context(), append(calls, calls[0])); err == nil {
+	if err := f.sender.SendBatch(t.Context(), append(calls, calls[0]))[0].Err; err == nil {
 		t.Error("one more was taken")
 	}
 	if r := f.Records(); len(r) != 1 || len(r[0].Channels) != 10_000 {
@@ -159,7 +160,7 @@ func TestABatchOfWhatDoesNotBelongTogetherIsNotSent(t *testing.T) {
 	} {
 		other := one
 		change(&other)
-		_, err := f.sender.SendBatch(t.Context(), []tidings.Call{one, other})
+		err := f.sender.SendBatch(t.Context(), []tidings.Call{one, other})[0].Err
 		if e, ok := errors.AsType[*tidings.SendError](err); !ok || e.Outcome != tidings.Busy {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -177,7 +178,7 @@ func TestADeadDeviceIsToldOfOneAndNotOfABatch(t *testing.T) {
 		if e, ok := errors.AsType[*tidings.SendError](err); !ok || !e.AddressDead || e.Reason != tidings.AddressRefused {
 			t.Errorf("%s: %v", code, err)
 		}
-		_, err = f.sender.SendBatch(t.Context(), []tidings.Call{call("x")})
+		err = f.sender.SendBatch(t.Context(), []tidings.Call{call("x")})[0].Err
 		if e, ok := errors.AsType[*tidings.SendError](err); !ok || e.AddressDead || e.Outcome != tidings.Refused {
 			t.Errorf("%s of a batch: %v", code, err)
 		}

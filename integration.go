@@ -1,0 +1,68 @@
+package tidings
+
+import (
+	"net"
+	"time"
+)
+
+// Integration is a configured account of a provider. Several of one channel stand in an order: the first that is well takes a
+// delivery, and those of the same order share what comes by their weights.
+type Integration struct {
+	ID          string            `json:"id"`
+	Application string            `json:"application,omitempty"` // "": serves every application
+	Channel     Channel           `json:"channel"`
+	Provider    string            `json:"provider"` // names the driver
+	Name        string            `json:"name,omitempty"`
+	State       IntegrationState  `json:"state"`
+	Order       int               `json:"order"`              // the lower one first
+	Weight      int               `json:"weight,omitempty"`   // share among those of one order; 0: 1
+	Settings    map[string]string `json:"settings,omitempty"` // what the driver's Fields ask for, secrets left out
+	Rate        float64           `json:"rate,omitempty"`     // calls a second by contract; 0: no limit
+	Burst       int               `json:"burst,omitempty"`    // calls at once; 0: one second's
+	Parallel    int               `json:"parallel,omitempty"` // calls under way at once in each worker; 0: DefaultParallel
+	ChangedAt   time.Time         `json:"changed_at,omitzero"`
+}
+
+// DefaultParallel is how many calls to an integration are under way at once in each worker.
+const DefaultParallel = 32
+
+// IntegrationState tells whether an integration takes deliveries.
+type IntegrationState string
+
+// The states of an integration.
+const (
+	IntegrationActive IntegrationState = "active"
+	IntegrationPaused IntegrationState = "paused"
+)
+
+// Driver is what a provider's package offers: which settings an account has, and how a Sender is made of them.
+type Driver struct {
+	Provider string
+	Channel  Channel
+	// Bound says that an address works with this provider alone, which its Provider names: a device token. A phone number is
+	// not bound: any integration of the channel may carry it.
+	Bound  bool
+	Fields []Field
+	// Open checks the settings and returns a Sender; it calls nobody. A wrong setting is a FieldErrors.
+	Open func(Setup) (Sender, error)
+}
+
+// Field is one setting of a driver.
+type Field struct {
+	Name     string
+	Secret   bool // kept sealed, shown never
+	Required bool
+	Default  string
+	Help     string // one line, for console and CLI
+}
+
+// Setup is an integration opened: what a driver needs to make calls.
+type Setup struct {
+	Integration string
+	Values      map[string]string // of the driver's Fields, secrets among them, defaults filled in
+	Now         func() time.Time
+	// ReportURL is the signed URL at which the provider reports on one attempt.
+	ReportURL func(attempt ID) string
+	// Dialer connects to hosts that users have named, and to no others than public ones; nil: any host may be called.
+	Dialer *net.Dialer
+}
