@@ -2,6 +2,7 @@ package tidings
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -51,6 +52,9 @@ type MessageType struct {
 	OnUnknown   map[Channel]Policy `json:"on_unknown,omitempty"`
 	Variables   []Variable         `json:"variables,omitempty"`
 	Quiet       *QuietHours        `json:"quiet,omitempty"` // the time rule; nil: at any time
+	Title       string             `json:"title,omitempty"` // what its receivers call it, where they choose what they want
+	// Mandatory are the channels on which users can neither mute the type nor be spared it.
+	Mandatory []Channel `json:"mandatory,omitempty"`
 }
 
 // QuietHours are hours of the day in which a message type is not sent on some channels: it waits for their end.
@@ -159,6 +163,14 @@ func (t MessageType) Validate() FieldErrors {
 		errs.Add("ttl", "out_of_range", "0 to 31536000 seconds")
 	}
 	t.Quiet.validate(&errs)
+	if len(t.Title) > maxText {
+		errs.Add("title", "too_long", "at most 200 bytes")
+	}
+	for i, c := range t.Mandatory {
+		if !slices.Contains(t.Channels, c) || slices.Contains(t.Mandatory[:i], c) {
+			errs.Add("mandatory["+strconv.Itoa(i)+"]", "unknown", "once each of the type's channels")
+		}
+	}
 	seen := map[string]bool{}
 	for i, v := range t.Variables {
 		field := "variables[" + strconv.Itoa(i) + "]"

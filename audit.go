@@ -13,6 +13,12 @@ type Actor struct {
 	Via     string // "api", "console", "cli" or "system"
 }
 
+// UserActor is a user of the directory, who acts for himself.
+func UserActor(user, via string) Actor { return Actor{Account: "user:" + user, Via: via} }
+
+// Own tells whether it is the user himself who acts.
+func (a Actor) Own(user string) bool { return a.Account == "user:"+user }
+
 type actorKey struct{}
 
 // WithActor says who acts in what is done with the context.

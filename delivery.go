@@ -26,7 +26,7 @@ var States = []State{Held, Queued, Sending, UnknownEnd, Sent, Delivered, Failed,
 // the row.
 var Moves = map[State][]State{
 	"":         {Held, Queued, Sent, Failed, Suppressed, Expired, Canceled},
-	Held:       {Queued, Expired, Canceled},
+	Held:       {Queued, Suppressed, Expired, Canceled},
 	Queued:     {Held, Sending, Sent, Failed, Suppressed, Expired, Canceled},
 	Sending:    {Sent, Delivered, Failed, UnknownEnd, Held},
 	UnknownEnd: {Sent, Delivered, Failed, Queued},
@@ -63,7 +63,8 @@ const (
 	NoRecipients    Reason = "no_recipients"       // a message whose audience turned out to be nobody
 	AppSuspended    Reason = "suspended"           // held: the application may not send for now
 	Discarded       Reason = "discarded"           // its template version was discarded
-	QuietTime       Reason = "quiet_hours"         // held until the type's quiet hours end, or it would be too late then
+	QuietTime       Reason = "quiet_hours"         // held until the type's or the user's quiet hours end, or it would be too late then
+	Muted           Reason = "muted"               // the user does not want it
 	OverQuota       Reason = "over_quota"          // the application has no deliveries left for the day on the channel
 	OverBudget      Reason = "over_budget"         // the application has no SMS parts left for the month
 )
@@ -71,7 +72,7 @@ const (
 // Reasons lists every reason.
 var Reasons = []Reason{NoAddress, NoTemplate, TemplateFailed, TooLong, NotYetDue, TimeRanOut, CanceledByApp, ProviderRefused,
 	AddressRefused, ProviderBusy, ProviderDown, ProviderSilent, Misconfigured, Interrupted, NotDelivered, NoChannel, UserGone,
-	NoRecipients, AppSuspended, Discarded, QuietTime, OverQuota, OverBudget}
+	NoRecipients, AppSuspended, Discarded, QuietTime, Muted, OverQuota, OverBudget}
 
 // Delivery is one notification on one channel. There is exactly one for each (message, user, channel).
 type Delivery struct {

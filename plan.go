@@ -18,6 +18,9 @@ type Planning struct {
 	Contents  map[Channel]PlannedContent
 	Addresses map[Channel]bool // the channels on which the user has an address; the web needs none
 	Quiet     *QuietHours      // of the type
+	// What the user prefers, and the type that may or may not heed it. No Preferences: the user has none.
+	Preferences *Preferences
+	Type        *MessageType
 }
 
 // PlannedContent is what the render stage left for a channel and the user's locale.
@@ -43,6 +46,8 @@ func Plan(p Planning) []Delivery {
 			d.stop(RuleTemplate, Failed, content.Reason, "")
 		case c != Web && !p.Addresses[c]:
 			d.stop(RuleAddress, Suppressed, NoAddress, "")
+		case p.muted(c):
+			d.stop(RuleMuted, Suppressed, Muted, "")
 		default:
 			p.time(&d)
 		}
@@ -58,17 +63,26 @@ func (p Planning) time(d *Delivery) {
 		at = p.SendAt
 		d.hold(RuleSendAt, NotYetDue, at)
 	}
-	if p.Quiet == nil {
-		return
+	end, ofType, ofUser, ok := p.quietUntil(d.Channel, at)
+	rule := RuleQuiet
+	if !ofType {
+		rule = RuleUserQuiet
 	}
-	end, ok := p.Quiet.Until(d.Channel, at)
 	switch {
-	case !ok:
-	case !p.ExpiresAt.IsZero() && !end.Before(p.ExpiresAt):
-		d.stop(RuleQuiet, Suppressed, QuietTime, "its time runs out before they end")
+	case !ofType && !ofUser:
+	case !ok || !p.ExpiresAt.IsZero() && !end.Before(p.ExpiresAt):
+		d.stop(rule, Suppressed, QuietTime, "its time runs out before they end")
 	default:
-		d.hold(RuleQuiet, QuietTime, end)
+		d.hold(rule, QuietTime, end)
+		if ofType && ofUser {
+			d.hold(RuleUserQuiet, QuietTime, end)
+		}
 	}
+}
+
+// muted tells whether the user does not want the type on a channel, where that is his to say.
+func (p Planning) muted(c Channel) bool {
+	return p.Preferences != nil && p.Type != nil && !p.Type.Must(c) && p.Preferences.Mutes(p.Type.Application, p.Type.Name, c)
 }
 
 // Rule is a question that the route stage asks of every delivery.
@@ -76,19 +90,21 @@ type Rule string
 
 // The rules, in the order in which they are asked. The first that stops a delivery ends the asking.
 const (
-	RuleCanceled Rule = "canceled"    // did the application take it back?
-	RuleExpiry   Rule = "expires_at"  // is there time left?
-	RuleTemplate Rule = "template"    // is there content?
-	RuleAddress  Rule = "address"     // has the user an address on the channel?
-	RuleSendAt   Rule = "send_at"     // has its time come?
-	RuleQuiet    Rule = "quiet_hours" // may the type be sent at that hour?
-	RuleSending  Rule = "suspended"   // may the application send for now?
-	RuleQuota    Rule = "daily_quota" // has the application deliveries left today?
-	RuleBudget   Rule = "sms_budget"  // has the application SMS parts left this month?
+	RuleCanceled  Rule = "canceled"         // did the application take it back?
+	RuleExpiry    Rule = "expires_at"       // is there time left?
+	RuleTemplate  Rule = "template"         // is there content?
+	RuleAddress   Rule = "address"          // has the user an address on the channel?
+	RuleMuted     Rule = "muted"            // does the user want the type on the channel?
+	RuleSendAt    Rule = "send_at"          // has its time come?
+	RuleQuiet     Rule = "quiet_hours"      // may the type be sent at that hour?
+	RuleUserQuiet Rule = "user_quiet_hours" // does the user want it at that hour?
+	RuleSending   Rule = "suspended"        // may the application send for now?
+	RuleQuota     Rule = "daily_quota"      // has the application deliveries left today?
+	RuleBudget    Rule = "sms_budget"       // has the application SMS parts left this month?
 )
 
 // Rules lists every rule in its order.
-var Rules = []Rule{RuleCanceled, RuleExpiry, RuleTemplate, RuleAddress, RuleSendAt, RuleQuiet, RuleSending, RuleQuota, RuleBudget}
+var Rules = []Rule{RuleCanceled, RuleExpiry, RuleTemplate, RuleAddress, RuleMuted, RuleSendAt, RuleQuiet, RuleUserQuiet, RuleSending, RuleQuota, RuleBudget}
 
 // Decision is what one rule said of a delivery.
 type Decision struct {

@@ -59,6 +59,8 @@ func (a *API) messageRoutes() []Route {
 		{"POST", "/v1/inbox/seen", user, a.markInbox(tidings.MarkSeen)},
 		{"POST", "/v1/inbox/read", user, a.markInbox(tidings.MarkRead)},
 		{"POST", "/v1/inbox/archive", user, a.markInbox(tidings.MarkArchive)},
+		{"GET", "/v1/preferences", user, a.getOwnPreferences},
+		{"PUT", "/v1/preferences", user, a.putOwnPreferences},
 		{"POST", "/v1/tokens", application(mint, auth.MintTokens), a.postToken},
 
 		{"GET", "/v1/merchants/{id}/messages", merchant(history, auth.ReadHistory), a.getHistory(tidings.ViaMerchant)},
@@ -88,6 +90,8 @@ func (a *API) directoryRoutes() []Route {
 		{"GET", "/v1/users/{id}", application(directory, auth.ReadDirectory), a.getUser},
 		{"DELETE", "/v1/users/{id}", application(directory, auth.WriteDirectory), a.deleteUser},
 		{"PUT", "/v1/users/{id}/addresses", application(directory, auth.WriteDirectory), a.putAddresses},
+		{"GET", "/v1/users/{id}/preferences", application(directory, auth.ReadDirectory), a.getPreferences},
+		{"PUT", "/v1/users/{id}/preferences", application(directory, auth.WriteDirectory), a.putPreferences},
 		{"POST", "/v1/directory/import", application(directory, auth.WriteDirectory), a.importDirectory},
 	}
 }

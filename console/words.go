@@ -54,7 +54,7 @@ var words = map[string]map[string]text{
 	"rule": {
 		"suspended": {"application active", "应用是否启用"},
 		"canceled":  {"canceled", "是否取消"}, "expires_at": {"time to live", "有效期"}, "template": {"template", "模板"}, "address": {"address", "地址"},
-		"send_at": {"time to send", "发送时间"}, "quiet_hours": {"quiet hours", "免打扰时段"}, "daily_quota": {"daily quota", "每日配额"}, "sms_budget": {"SMS budget", "短信预算"},
+		"send_at": {"time to send", "发送时间"}, "quiet_hours": {"quiet hours", "免打扰时段"}, "muted": {"muted by the user", "用户是否屏蔽"}, "user_quiet_hours": {"the user's quiet hours", "用户免打扰时段"}, "daily_quota": {"daily quota", "每日配额"}, "sms_budget": {"SMS budget", "短信预算"},
 	},
 	"verdict": {"passed": {"passed", "通过"}, "held": {"holds it", "暂缓"}, "stopped": {"stops it", "拦截"}, "skipped": {"not asked", "未判断"}},
 	"via":     {"api": {"API", "接口"}, "console": {"console", "控制台"}, "cli": {"command line", "命令行"}, "system": {"system", "系统"}},
@@ -63,7 +63,7 @@ var words = map[string]map[string]text{
 		"too_long": {"is too long:", "过长："}, "too_many": {"has too many:", "数量过多："}, "too_short": {"is too short:", "过短："},
 		"out_of_range": {"is out of range:", "超出范围："}, "empty": {"is empty:", "为空："}, "repeated": {"stands twice:", "重复："},
 		"read_only": {"cannot be set:", "不可设置："}, "not_allowed": {"is not allowed:", "不允许："}, "type": {"has the wrong type:", "类型不符："},
-		"syntax": {"cannot be read:", "语法错误："}, "forbidden": {"is not available:", "不可使用："}, "taken": {"is taken:", "已被占用："}, "wrong": {"is wrong:", "不正确："}, "in_past": {"lies in the past:", "已过去："},
+		"syntax": {"cannot be read:", "语法错误："}, "forbidden": {"is not available:", "不可使用："}, "taken": {"is taken:", "已被占用："}, "wrong": {"is wrong:", "不正确："}, "in_past": {"lies in the past:", "已过去："}, "mandatory": {"cannot be muted:", "不可屏蔽："},
 	},
 	"code": {
 		"invalid": {"The form is not filled in rightly.", "填写有误。"}, "unauthenticated": {"You are not signed in.", "您尚未登录。"},

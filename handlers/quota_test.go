@@ -4,6 +4,7 @@ import (
 	"context"
 	dbsql "database/sql"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -261,7 +262,7 @@ func TestQuietHoursHoldUntilTheirEnd(t *testing.T) {
 					}
 					continue
 				}
-				said := d.Decisions[5]
+				said := d.Decisions[slices.Index(tidings.Rules, tidings.RuleQuiet)]
 				if d.State != want.state || d.Reason != tidings.QuietTime || said.Rule != tidings.RuleQuiet || said.Outcome != want.last {
 					t.Errorf("message %d: %+v", i, d)
 				}
@@ -336,7 +337,7 @@ func TestASuspendedApplicationsDeliveriesSayWhyTheyWait(t *testing.T) {
 		must(t, db.SetApplicationState(context.Background(), "orders", tidings.ApplicationSuspended))
 		w.run()
 		d := w.want(m, tidings.Held, tidings.AppSuspended)
-		if said := d.Decisions[6]; said.Rule != tidings.RuleSending || said.Outcome != tidings.Holds {
+		if said := d.Decisions[slices.Index(tidings.Rules, tidings.RuleSending)]; said.Rule != tidings.RuleSending || said.Outcome != tidings.Holds {
 			t.Errorf("%+v", d.Decisions)
 		}
 	})

@@ -2,6 +2,8 @@ package handlers
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,6 +15,8 @@ import (
 type RouteStore interface {
 	RouteWork(ctx context.Context, ss []tidings.Segment) (tidings.RouteWork, error)
 	Type(ctx context.Context, application, name string) (tidings.MessageType, error)
+	// Preferences are those of users that may say something about types of the application; mostly none, and nil.
+	Preferences(ctx context.Context, application string, types, users []string) (map[string]*tidings.Preferences, error)
 	// Via tells through which dimensions users were reached.
 	Via(ctx context.Context, items []tidings.Item) (map[tidings.Item][]string, error)
 	// Suspended tells which applications may not send for now.
@@ -23,7 +27,7 @@ type RouteStore interface {
 // Route asks which way: it turns each notification into deliveries, one for each channel. The decisions are tidings.Plan,
 // which the preview calls too.
 func Route(store RouteStore) tasks.Stage {
-	rules := &timeRules{store: store, known: map[[2]string]timeRule{}}
+	known := &knownTypes{store: store, known: map[[2]string]knownType{}}
 	return tasks.Grouped(func(ctx context.Context, ss []tidings.Segment) ([]tidings.Segment, error) {
 		w, err := store.RouteWork(ctx, ss)
 		if err != nil {
@@ -33,7 +37,11 @@ func Route(store RouteStore) tasks.Stage {
 		if err != nil {
 			return nil, err
 		}
-		quiet, err := rules.of(ctx, w)
+		types, err := known.of(ctx, w)
+		if err != nil {
+			return nil, err
+		}
+		preferences, err := preferencesOf(ctx, store, ss[0].Application, w)
 		if err != nil {
 			return nil, err
 		}
@@ -41,7 +49,7 @@ func Route(store RouteStore) tasks.Stage {
 		if err != nil {
 			return nil, err
 		}
-		return store.Routed(ctx, ss, holdSuspended(route(w, via, quiet), w, suspended))
+		return store.Routed(ctx, ss, holdSuspended(route(w, via, types, preferences), w, suspended))
 	})
 }
 
@@ -55,13 +63,25 @@ func reached(ctx context.Context, store RouteStore, w tidings.RouteWork) (map[ti
 	return nil, nil
 }
 
-func route(w tidings.RouteWork, via map[tidings.Item][]string, quiet map[tidings.ID]*tidings.QuietHours) []tidings.Delivery {
+// preferencesOf are those of the users of a segment.
+func preferencesOf(ctx context.Context, store RouteStore, application string, w tidings.RouteWork) (map[string]*tidings.Preferences, error) {
+	types, users := map[string]bool{}, make([]string, len(w.Items))
+	for _, m := range w.Messages {
+		types[m.Type] = true
+	}
+	for i, item := range w.Items {
+		users[i] = item.User
+	}
+	return store.Preferences(ctx, application, slices.Collect(maps.Keys(types)), users)
+}
+
+func route(w tidings.RouteWork, via map[tidings.Item][]string, types map[tidings.ID]*tidings.MessageType, preferences map[string]*tidings.Preferences) []tidings.Delivery {
 	ds := make([]tidings.Delivery, 0, len(w.Items))
 	for _, item := range w.Items {
 		m := w.Messages[item.Message]
 		plan := tidings.Plan(tidings.Planning{Now: w.Now, Channels: m.Channels, SendAt: m.SendAt, ExpiresAt: m.ExpiresAt,
 			Canceled: m.Canceled, Contents: tidings.ChooseContents(item.User, item.Locale, via[item], w.Contents[m.ID]),
-			Addresses: w.Addresses[item.User], Quiet: quiet[m.ID]})
+			Addresses: w.Addresses[item.User], Quiet: types[m.ID].Quiet, Type: types[m.ID], Preferences: preferences[item.User]})
 		for _, d := range plan {
 			d.Message, d.User = item.Message, item.User
 			ds = append(ds, d)
@@ -87,49 +107,45 @@ func holdSuspended(ds []tidings.Delivery, w tidings.RouteWork, suspended map[str
 	return ds
 }
 
-// timeRulesAge is how long a time rule may still be used after its type was changed.
+// knownTypesAge is how long a message type may still be used after it was changed.
 const (
-	timeRulesAge  = 2 * time.Second
-	timeRulesSize = 10_000
+	knownTypesAge  = 2 * time.Second
+	knownTypesSize = 10_000
 )
 
-// timeRules keeps the time rules of message types, so that a segment asks for each type once.
-type timeRules struct {
+// knownTypes keeps message types, so that a segment asks for each type once.
+type knownTypes struct {
 	store RouteStore
 	mu    sync.Mutex
-	known map[[2]string]timeRule
+	known map[[2]string]knownType
 }
 
-type timeRule struct {
-	quiet *tidings.QuietHours
+type knownType struct {
+	*tidings.MessageType
 	until time.Time
 }
 
-// of finds the quiet hours of messages whose types have any. A type that is gone has none.
-func (t *timeRules) of(ctx context.Context, w tidings.RouteWork) (map[tidings.ID]*tidings.QuietHours, error) {
-	var quiet map[tidings.ID]*tidings.QuietHours
-	t.mu.Lock()
-	defer t.mu.Unlock()
+// of finds the types of messages. One that is gone has no rules.
+func (k *knownTypes) of(ctx context.Context, w tidings.RouteWork) (map[tidings.ID]*tidings.MessageType, error) {
+	types := make(map[tidings.ID]*tidings.MessageType, len(w.Messages))
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	for id, m := range w.Messages {
 		key := [2]string{m.Application, m.Type}
-		rule, ok := t.known[key]
-		if !ok || !w.Now.Before(rule.until) {
-			typ, err := t.store.Type(ctx, m.Application, m.Type)
+		t, ok := k.known[key]
+		if !ok || !w.Now.Before(t.until) {
+			read, err := k.store.Type(ctx, m.Application, m.Type)
 			if err != nil && tidings.CodeOf(err) != tidings.NotFound {
 				return nil, err
 			}
-			if len(t.known) >= timeRulesSize {
-				clear(t.known)
+			read.Application, read.Name = m.Application, m.Type
+			if len(k.known) >= knownTypesSize {
+				clear(k.known)
 			}
-			rule = timeRule{typ.Quiet, w.Now.Add(timeRulesAge)}
-			t.known[key] = rule
+			t = knownType{&read, w.Now.Add(knownTypesAge)}
+			k.known[key] = t
 		}
-		if rule.quiet != nil {
-			if quiet == nil {
-				quiet = map[tidings.ID]*tidings.QuietHours{}
-			}
-			quiet[id] = rule.quiet
-		}
+		types[id] = t.MessageType
 	}
-	return quiet, nil
+	return types, nil
 }

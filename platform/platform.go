@@ -37,6 +37,7 @@ type Store interface {
 
 	Limits
 	Previews
+	Preferring
 
 	Templates
 	People

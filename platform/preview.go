@@ -17,6 +17,8 @@ type Previews interface {
 	Recipients(ctx context.Context, m tidings.Message, limit int) (found []tidings.Notification, size int, err error)
 	// AddressChannels tells on which channels users have an address.
 	AddressChannels(ctx context.Context, users []string) (map[string]map[tidings.Channel]bool, error)
+	// Preferences are those of users that may say something about types of the application.
+	Preferences(ctx context.Context, application string, types, users []string) (map[string]*tidings.Preferences, error)
 }
 
 // Preview tells what would become of a message if it were sent now: who would get what, on which channel, why or why not, and
@@ -33,21 +35,21 @@ func (p *Platform) Preview(ctx context.Context, m tidings.Message) (tidings.Prev
 // previewing is what a preview is made of.
 type previewing struct {
 	m         tidings.Message
-	quiet     *tidings.QuietHours
+	typ       tidings.MessageType
 	users     []tidings.Notification
 	size      int
 	contents  []tidings.Rendered // in order of channel and locale
 	addresses map[string]map[tidings.Channel]bool
+	wishes    map[string]*tidings.Preferences
 	allowance tidings.Allowance
 }
 
 func (p *Platform) previewing(ctx context.Context, m tidings.Message) (w previewing, err error) {
 	w.m = m
-	typ, err := p.store.Type(ctx, m.Application, m.Type)
-	if err != nil {
+	if w.typ, err = p.store.Type(ctx, m.Application, m.Type); err != nil {
 		return w, err
 	}
-	w.quiet = typ.Quiet
+	w.typ.Application, w.typ.Name = m.Application, m.Type
 	if w.users, w.size, err = p.store.Recipients(ctx, m, tidings.PreviewUsers); err != nil {
 		return w, err
 	}
@@ -61,6 +63,9 @@ func (p *Platform) previewing(ctx context.Context, m tidings.Message) (w preview
 		users[i] = n.User
 	}
 	if w.addresses, err = p.store.AddressChannels(ctx, users); err != nil {
+		return w, err
+	}
+	if w.wishes, err = p.store.Preferences(ctx, m.Application, []string{m.Type}, users); err != nil {
 		return w, err
 	}
 	q, err := p.store.Quota(ctx, m.Application)
@@ -139,7 +144,7 @@ func (w *previewing) plan() tidings.Preview {
 
 // deliveries are what the route stage would decide for a user.
 func (w *previewing) deliveries(n tidings.Notification) []tidings.Delivery {
-	ds := tidings.Plan(tidings.Planning{Now: w.m.AcceptedAt, Channels: w.m.Channels, SendAt: w.m.SendAt, ExpiresAt: w.m.ExpiresAt, Quiet: w.quiet,
+	ds := tidings.Plan(tidings.Planning{Now: w.m.AcceptedAt, Channels: w.m.Channels, SendAt: w.m.SendAt, ExpiresAt: w.m.ExpiresAt, Quiet: w.typ.Quiet, Type: &w.typ, Preferences: w.wishes[n.User],
 		Contents: tidings.ChooseContents(n.User, n.Locale, n.Via, w.contents), Addresses: w.addresses[n.User]})
 	for i := range ds {
 		w.allowance.Admit(&ds[i])

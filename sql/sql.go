@@ -62,6 +62,7 @@ type DB struct {
 	quotas   quotas
 
 	suspended suspended
+	preferred preferred
 }
 
 // Open opens the store, brings its schema up to date, prepares every query and refuses a database that does not keep its

@@ -23,6 +23,8 @@ type typeFlags struct {
 	channels   []string
 	variables  []string
 	ttl        int64
+	title      string
+	mandatory  []string
 }
 
 func newTypePut(d *deps) *cobra.Command {
@@ -45,7 +47,9 @@ func newTypePut(d *deps) *cobra.Command {
 	flags.StringSliceVar(&f.channels, "channel", []string{"web"}, "a channel that it may use: web, app, sms (repeatable)")
 	flags.StringArrayVar(&f.variables, "var", nil, "a variable as NAME:TYPE, with ! when required and =EXAMPLE; types: string, number, boolean, list, object (repeatable)")
 	flags.Int64Var(&f.ttl, "ttl", 0, "seconds after which it is not sent any more")
-	for _, other := range []string{"lane", "channel", "var", "ttl"} {
+	flags.StringVar(&f.title, "title", "", "what its receivers call it, where they choose what they want")
+	flags.StringSliceVar(&f.mandatory, "mandatory", nil, "a channel on which users cannot mute it (repeatable)")
+	for _, other := range []string{"lane", "channel", "var", "ttl", "title", "mandatory"} {
 		c.MarkFlagsMutuallyExclusive("file", other)
 	}
 	return withApp(c)
@@ -58,6 +62,12 @@ func (f *typeFlags) spec(c *cobra.Command, name string) (any, error) {
 	spec := map[string]any{"lane": f.lane, "channels": f.channels}
 	if f.ttl > 0 {
 		spec["ttl"] = f.ttl
+	}
+	if f.title != "" {
+		spec["title"] = f.title
+	}
+	if len(f.mandatory) > 0 {
+		spec["mandatory"] = f.mandatory
 	}
 	var variables []tidings.Variable
 	for _, text := range f.variables {

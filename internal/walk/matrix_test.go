@@ -57,6 +57,8 @@ var apiRows = []row{
 	{"POST /v1/inbox/seen", "", "{}", usersOwn, nil},
 	{"POST /v1/inbox/read", "", "{}", usersOwn, nil},
 	{"POST /v1/inbox/archive", "", "{}", usersOwn, nil},
+	{"GET /v1/preferences", "", "", usersOwn, nil},
+	{"PUT /v1/preferences", "", "{}", usersOwn, nil},
 	{"POST /v1/tokens", ofShop, "{}", "11 3+4 33333 3 ++33 333 333", nil},
 
 	{"GET /v1/merchants/{id}/messages", "/v1/merchants/acme/messages", "", "11 333 +4444 3 ++++ 333 +33", nil},
@@ -81,6 +83,8 @@ var apiRows = []row{
 	{"GET /v1/users/{id}", "/v1/users/u1", "", seesDir, nil},
 	{"DELETE /v1/users/{id}", "/v1/users/passing", "", writesDir, passing},
 	{"PUT /v1/users/{id}/addresses", "/v1/users/u1/addresses", "{}", writesDir, nil},
+	{"GET /v1/users/{id}/preferences", "/v1/users/u1/preferences", "", seesDir, nil},
+	{"PUT /v1/users/{id}/preferences", "/v1/users/u1/preferences", "{}", writesDir, nil},
 	{"POST /v1/directory/import", "", "{}", writesDir, nil},
 
 	{"POST /v1/applications", "", "{}", admins, nil},

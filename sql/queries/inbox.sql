@@ -5,7 +5,8 @@ SELECT v.message_id, v.via, v.seen_at, v.read_at, v.archived_at, m.application, 
 FROM visible v JOIN messages m ON m.id = v.message_id
 WHERE v.user_id = $1 AND v.message_id < $2
     AND ($3 = '' OR instr(v.via, ',' || $3 || ',') > 0)
-    AND ($4 = 0 OR v.read_at = 0) AND (v.archived_at > 0) = ($5 = 1)
+    AND ($4 = 0 OR v.read_at = 0 AND NOT EXISTS (SELECT 1 FROM deliveries d
+        WHERE d.message_id = v.message_id AND d.user_id = v.user_id AND d.channel = 'web' AND d.reason IN ('muted', 'over_cap', 'duplicate', 'collapsed'))) AND (v.archived_at > 0) = ($5 = 1)
     AND ($6 = '' OR instr($6, ',' || m.type || ',') > 0)
 ORDER BY v.message_id DESC LIMIT $7
 
@@ -14,7 +15,8 @@ SELECT v.message_id, v.via, v.seen_at, v.read_at, v.archived_at, m.application, 
 FROM visible v JOIN messages m ON m.id = v.message_id
 WHERE v.user_id = $1 AND v.message_id > $2
     AND ($3 = '' OR instr(v.via, ',' || $3 || ',') > 0)
-    AND ($4 = 0 OR v.read_at = 0) AND (v.archived_at > 0) = ($5 = 1)
+    AND ($4 = 0 OR v.read_at = 0 AND NOT EXISTS (SELECT 1 FROM deliveries d
+        WHERE d.message_id = v.message_id AND d.user_id = v.user_id AND d.channel = 'web' AND d.reason IN ('muted', 'over_cap', 'duplicate', 'collapsed'))) AND (v.archived_at > 0) = ($5 = 1)
     AND ($6 = '' OR instr($6, ',' || m.type || ',') > 0)
 ORDER BY v.message_id LIMIT $7
 
@@ -27,8 +29,11 @@ LEFT JOIN contents c ON c.message_id = d.message_id AND c.channel = d.channel AN
 WHERE d.message_id = rows.message_id AND d.user_id = $1
 
 -- name: unread
+-- What the user was spared on the web stays in the history and calls for nobody's eyes.
 SELECT count(*) FROM visible v
 WHERE v.user_id = $1 AND v.read_at = 0 AND v.archived_at = 0
+    AND NOT EXISTS (SELECT 1 FROM deliveries d
+        WHERE d.message_id = v.message_id AND d.user_id = v.user_id AND d.channel = 'web' AND d.reason IN ('muted', 'over_cap', 'duplicate', 'collapsed'))
     AND ($2 = '' OR EXISTS (SELECT 1 FROM messages m WHERE m.id = v.message_id AND instr($2, ',' || m.type || ',') > 0))
 
 -- name: mark
