@@ -55,6 +55,10 @@ type MessageType struct {
 	Title       string             `json:"title,omitempty"` // what its receivers call it, where they choose what they want
 	// Mandatory are the channels on which users can neither mute the type nor be spared it.
 	Mandatory []Channel `json:"mandatory,omitempty"`
+	Caps      []Cap     `json:"caps,omitempty"`  // how many a user gets; not of lane critical, nor where it is mandatory
+	Dedup     *Dedup    `json:"dedup,omitempty"` // what a user is spared
+	// Replace says that in the inbox, too, a message takes the place of an older one with its collapse key.
+	Replace bool `json:"replace,omitempty"`
 }
 
 // QuietHours are hours of the day in which a message type is not sent on some channels: it waits for their end.
@@ -163,6 +167,8 @@ func (t MessageType) Validate() FieldErrors {
 		errs.Add("ttl", "out_of_range", "0 to 31536000 seconds")
 	}
 	t.Quiet.validate(&errs)
+	errs.caps(t.Caps)
+	errs.dedup(t.Dedup)
 	if len(t.Title) > maxText {
 		errs.Add("title", "too_long", "at most 200 bytes")
 	}

@@ -65,6 +65,9 @@ const (
 	Discarded       Reason = "discarded"           // its template version was discarded
 	QuietTime       Reason = "quiet_hours"         // held until the type's or the user's quiet hours end, or it would be too late then
 	Muted           Reason = "muted"               // the user does not want it
+	OverCap         Reason = "over_cap"            // the user has had as many as the type or the application may send him
+	Duplicate       Reason = "duplicate"           // another one said the same within the type's dedup window
+	Collapsed       Reason = "collapsed"           // a newer one took its place
 	OverQuota       Reason = "over_quota"          // the application has no deliveries left for the day on the channel
 	OverBudget      Reason = "over_budget"         // the application has no SMS parts left for the month
 )
@@ -72,7 +75,7 @@ const (
 // Reasons lists every reason.
 var Reasons = []Reason{NoAddress, NoTemplate, TemplateFailed, TooLong, NotYetDue, TimeRanOut, CanceledByApp, ProviderRefused,
 	AddressRefused, ProviderBusy, ProviderDown, ProviderSilent, Misconfigured, Interrupted, NotDelivered, NoChannel, UserGone,
-	NoRecipients, AppSuspended, Discarded, QuietTime, Muted, OverQuota, OverBudget}
+	NoRecipients, AppSuspended, Discarded, QuietTime, Muted, OverCap, Duplicate, Collapsed, OverQuota, OverBudget}
 
 // Delivery is one notification on one channel. There is exactly one for each (message, user, channel).
 type Delivery struct {
@@ -87,6 +90,7 @@ type Delivery struct {
 	Number    int64  // web: its place in the inbox, once it is sent
 	Parts     int    // sms: how many the content has
 	Decided   string // the rules that did not simply pass; see Decisions
+	Back      *Lookback
 }
 
 // Back-off of a delivery whose provider was busy: doubled for each attempt, between a base and a cap, of which the caller

@@ -21,6 +21,10 @@ type Planning struct {
 	// What the user prefers, and the type that may or may not heed it. No Preferences: the user has none.
 	Preferences *Preferences
 	Type        *MessageType
+	// Caps are the application's; CollapseKey is the message's, and DedupKey what its type takes for the same.
+	Caps        []Cap
+	CollapseKey string
+	DedupKey    string
 }
 
 // PlannedContent is what the render stage left for a channel and the user's locale.
@@ -31,7 +35,8 @@ type PlannedContent struct {
 }
 
 // Plan decides which way a notification goes: one decision for each channel, each with its reason. What is left of the day's
-// quota and the month's budget is known only to the commit, which decides on these two after it: see Allowance.
+// quota and the month's budget, and what others that are decided on at the same time come to, is known only to the commit, which
+// decides on these after it: see Past and Allowance.
 func Plan(p Planning) []Delivery {
 	ds := make([]Delivery, 0, len(p.Channels))
 	for _, c := range p.Channels {
@@ -50,6 +55,9 @@ func Plan(p Planning) []Delivery {
 			d.stop(RuleMuted, Suppressed, Muted, "")
 		default:
 			p.time(&d)
+			if d.Pending() {
+				d.Back = p.lookback(c)
+			}
 		}
 		ds = append(ds, d)
 	}
@@ -99,12 +107,16 @@ const (
 	RuleQuiet     Rule = "quiet_hours"      // may the type be sent at that hour?
 	RuleUserQuiet Rule = "user_quiet_hours" // does the user want it at that hour?
 	RuleSending   Rule = "suspended"        // may the application send for now?
+	RuleCollapse  Rule = "collapse"         // has no newer one taken its place?
+	RuleDuplicate Rule = "duplicate"        // has nothing said the same before?
+	RuleCap       Rule = "cap"              // has the user not had enough of the type, or of the application?
 	RuleQuota     Rule = "daily_quota"      // has the application deliveries left today?
 	RuleBudget    Rule = "sms_budget"       // has the application SMS parts left this month?
 )
 
 // Rules lists every rule in its order.
-var Rules = []Rule{RuleCanceled, RuleExpiry, RuleTemplate, RuleAddress, RuleMuted, RuleSendAt, RuleQuiet, RuleUserQuiet, RuleSending, RuleQuota, RuleBudget}
+var Rules = []Rule{RuleCanceled, RuleExpiry, RuleTemplate, RuleAddress, RuleMuted, RuleSendAt, RuleQuiet, RuleUserQuiet, RuleSending, RuleCollapse, RuleDuplicate, RuleCap,
+	RuleQuota, RuleBudget}
 
 // Decision is what one rule said of a delivery.
 type Decision struct {

@@ -13,6 +13,7 @@ type Quota struct {
 	Daily       map[Channel]int `json:"daily,omitempty"`      // deliveries a day
 	SMSBudget   int             `json:"sms_budget,omitempty"` // SMS parts a calendar month
 	Timezone    string          `json:"timezone,omitempty"`   // in which days and months begin; "": DefaultTimezone
+	Caps        []Cap           `json:"caps,omitempty"`       // deliveries of all its types to one user
 }
 
 // DefaultTimezone is the time zone of stores and quotas that name none.
@@ -41,6 +42,7 @@ func (q Quota) Validate() FieldErrors {
 	if q.SMSBudget < 0 || q.SMSBudget > maxQuota {
 		errs.Add("sms_budget", "out_of_range", "SMS parts a month, 0 for no limit")
 	}
+	errs.caps(q.Caps)
 	if q.Timezone == "Local" || location(q.zone()) == nil {
 		errs.Add("timezone", "unknown", "an IANA time zone such as Asia/Shanghai")
 	}

@@ -8,6 +8,7 @@ import (
 	"tidings"
 	"tidings/handlers"
 	"tidings/internal/sqltest"
+	"tidings/platform"
 	"tidings/sql"
 )
 
@@ -134,4 +135,28 @@ func TestAUsersQuietHoursHoldWhatIsNotUrgent(t *testing.T) {
 		w.run()
 		w.wants(m, map[string]string{"u00 web": "sent", "u00 sms": "sent"})
 	})
+}
+
+// unlost is balanced while deliveries are still on their way.
+func (w *world) unlost() {
+	w.t.Helper()
+	b, err := w.db.Balance(context.Background(), time.Minute)
+	must(w.t, err)
+	if len(b.Faults) > 0 {
+		w.t.Fatalf("the balance: %+v", b)
+	}
+}
+
+// preview is what a preview says of each user's first channel.
+func (w *world) preview(m tidings.Message) (map[string]string, error) {
+	m.Application = "orders"
+	v, err := platform.New(platform.Config{Store: w.db, Now: time.Now}).Preview(context.Background(), m)
+	states := map[string]string{}
+	for _, r := range v.Recipients {
+		states[r.User] = string(r.Deliveries[0].State)
+		if r.Deliveries[0].Reason != tidings.NoReason {
+			states[r.User] += " " + string(r.Deliveries[0].Reason)
+		}
+	}
+	return states, err
 }

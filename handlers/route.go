@@ -9,6 +9,7 @@ import (
 
 	"tidings"
 	"tidings/tasks"
+	"tidings/templates"
 )
 
 // RouteStore is what the route stage reads and commits.
@@ -17,6 +18,10 @@ type RouteStore interface {
 	Type(ctx context.Context, application, name string) (tidings.MessageType, error)
 	// Preferences are those of users that may say something about types of the application; mostly none, and nil.
 	Preferences(ctx context.Context, application string, types, users []string) (map[string]*tidings.Preferences, error)
+	// Quotas are those of the applications that have one.
+	Quotas(ctx context.Context) (map[string]tidings.Quota, error)
+	// MessageData reads the data of messages.
+	MessageData(ctx context.Context, ids []tidings.ID) (map[tidings.ID][]byte, error)
 	// Via tells through which dimensions users were reached.
 	Via(ctx context.Context, items []tidings.Item) (map[tidings.Item][]string, error)
 	// Suspended tells which applications may not send for now.
@@ -27,7 +32,7 @@ type RouteStore interface {
 // Route asks which way: it turns each notification into deliveries, one for each channel. The decisions are tidings.Plan,
 // which the preview calls too.
 func Route(store RouteStore) tasks.Stage {
-	known := &knownTypes{store: store, known: map[[2]string]knownType{}}
+	known := &knownTypes{store: store, known: map[[2]string]*knownType{}}
 	return tasks.Grouped(func(ctx context.Context, ss []tidings.Segment) ([]tidings.Segment, error) {
 		w, err := store.RouteWork(ctx, ss)
 		if err != nil {
@@ -45,11 +50,20 @@ func Route(store RouteStore) tasks.Stage {
 		if err != nil {
 			return nil, err
 		}
+		keys, err := dedupKeys(ctx, store, types, w)
+		if err != nil {
+			return nil, err
+		}
+		quotas, err := store.Quotas(ctx)
+		if err != nil {
+			return nil, err
+		}
 		suspended, err := store.Suspended(ctx)
 		if err != nil {
 			return nil, err
 		}
-		return store.Routed(ctx, ss, holdSuspended(route(w, via, types, preferences), w, suspended))
+		r := routing{w, via, types, preferences, keys, quotas[ss[0].Application].Caps}
+		return store.Routed(ctx, ss, holdSuspended(r.plan(), w, suspended))
 	})
 }
 
@@ -75,13 +89,24 @@ func preferencesOf(ctx context.Context, store RouteStore, application string, w 
 	return store.Preferences(ctx, application, slices.Collect(maps.Keys(types)), users)
 }
 
-func route(w tidings.RouteWork, via map[tidings.Item][]string, types map[tidings.ID]*tidings.MessageType, preferences map[string]*tidings.Preferences) []tidings.Delivery {
-	ds := make([]tidings.Delivery, 0, len(w.Items))
-	for _, item := range w.Items {
-		m := w.Messages[item.Message]
-		plan := tidings.Plan(tidings.Planning{Now: w.Now, Channels: m.Channels, SendAt: m.SendAt, ExpiresAt: m.ExpiresAt,
-			Canceled: m.Canceled, Contents: tidings.ChooseContents(item.User, item.Locale, via[item], w.Contents[m.ID]),
-			Addresses: w.Addresses[item.User], Quiet: types[m.ID].Quiet, Type: types[m.ID], Preferences: preferences[item.User]})
+// routing is what the ways of a segment's notifications are decided by.
+type routing struct {
+	tidings.RouteWork
+	via         map[tidings.Item][]string
+	types       map[tidings.ID]*knownType
+	preferences map[string]*tidings.Preferences
+	keys        map[tidings.ID]string // what the types of messages take for the same
+	caps        []tidings.Cap         // of the application
+}
+
+func (r routing) plan() []tidings.Delivery {
+	ds := make([]tidings.Delivery, 0, len(r.Items))
+	for _, item := range r.Items {
+		m, t := r.Messages[item.Message], r.types[item.Message].MessageType
+		plan := tidings.Plan(tidings.Planning{Now: r.Now, Channels: m.Channels, SendAt: m.SendAt, ExpiresAt: m.ExpiresAt,
+			Canceled: m.Canceled, Contents: tidings.ChooseContents(item.User, item.Locale, r.via[item], r.Contents[m.ID]),
+			Addresses: r.Addresses[item.User], Quiet: t.Quiet, Type: t, Preferences: r.preferences[item.User],
+			Caps: r.caps, CollapseKey: m.CollapseKey, DedupKey: r.keys[m.ID]})
 		for _, d := range plan {
 			d.Message, d.User = item.Message, item.User
 			ds = append(ds, d)
@@ -117,17 +142,18 @@ const (
 type knownTypes struct {
 	store RouteStore
 	mu    sync.Mutex
-	known map[[2]string]knownType
+	known map[[2]string]*knownType
 }
 
 type knownType struct {
 	*tidings.MessageType
+	same  *templates.Template // of its dedup key; nil: the collapse key
 	until time.Time
 }
 
 // of finds the types of messages. One that is gone has no rules.
-func (k *knownTypes) of(ctx context.Context, w tidings.RouteWork) (map[tidings.ID]*tidings.MessageType, error) {
-	types := make(map[tidings.ID]*tidings.MessageType, len(w.Messages))
+func (k *knownTypes) of(ctx context.Context, w tidings.RouteWork) (map[tidings.ID]*knownType, error) {
+	types := make(map[tidings.ID]*knownType, len(w.Messages))
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for id, m := range w.Messages {
@@ -142,10 +168,46 @@ func (k *knownTypes) of(ctx context.Context, w tidings.RouteWork) (map[tidings.I
 			if len(k.known) >= knownTypesSize {
 				clear(k.known)
 			}
-			t = knownType{&read, w.Now.Add(knownTypesAge)}
+			t = &knownType{MessageType: &read, until: w.Now.Add(knownTypesAge)}
+			if read.Dedup != nil && read.Dedup.Key != "" {
+				t.same, _ = templates.Parse(tidings.Template{Body: read.Dedup.Key}) // the platform took it: it can be parsed
+			}
 			k.known[key] = t
 		}
-		types[id] = t.MessageType
+		types[id] = t
 	}
 	return types, nil
 }
+
+// dedupKeys are what messages are the same by, of types that have a dedup window. One whose key comes out empty or not at all
+// is like no other.
+func dedupKeys(ctx context.Context, store RouteStore, types map[tidings.ID]*knownType, w tidings.RouteWork) (map[tidings.ID]string, error) {
+	var keys map[tidings.ID]string
+	var unread []tidings.ID
+	for id, t := range types {
+		switch {
+		case t.Dedup == nil:
+			continue
+		case keys == nil:
+			keys = map[tidings.ID]string{}
+		}
+		m := w.Messages[id]
+		if t.same == nil {
+			keys[id] = m.CollapseKey
+		} else if m.Data == nil {
+			unread = append(unread, id)
+		} else {
+			keys[id] = t.key(m.Data)
+		}
+	}
+	if len(unread) == 0 {
+		return keys, nil
+	}
+	data, err := store.MessageData(ctx, unread)
+	for _, id := range unread {
+		keys[id] = types[id].key(data[id])
+	}
+	return keys, err
+}
+
+func (t *knownType) key(data []byte) string { return templates.DedupKey(t.same, data) }

@@ -247,6 +247,11 @@ func (p *Platform) PutType(ctx context.Context, t tidings.MessageType) (tidings.
 	if len(t.Channels) != len(compact(t.Channels)) {
 		errs.Add("channels", "repeated", "a channel stands twice")
 	}
+	if t.Dedup != nil && t.Dedup.Key != "" {
+		for _, e := range p.check("", t.Dedup.Key, "") {
+			errs.Add("dedup.key", e.Code, e.Detail)
+		}
+	}
 	if err := errs.Err(tidings.Invalid); err != nil {
 		return tidings.MessageType{}, err
 	}

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"context"
 	"maps"
+	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"tidings"
 	"tidings/templates"
@@ -19,6 +21,8 @@ type Previews interface {
 	AddressChannels(ctx context.Context, users []string) (map[string]map[tidings.Channel]bool, error)
 	// Preferences are those of users that may say something about types of the application.
 	Preferences(ctx context.Context, application string, types, users []string) (map[string]*tidings.Preferences, error)
+	// Remembered is what deliveries would look back on.
+	Remembered(ctx context.Context, ds []tidings.Delivery, now time.Time) (*tidings.Past, error)
 }
 
 // Preview tells what would become of a message if it were sent now: who would get what, on which channel, why or why not, and
@@ -32,6 +36,9 @@ func (p *Platform) Preview(ctx context.Context, m tidings.Message) (tidings.Prev
 	return work.plan(), nil
 }
 
+// newest is the id of a message that is not sent: it would be newer than all.
+const newest = tidings.ID(math.MaxInt64)
+
 // previewing is what a preview is made of.
 type previewing struct {
 	m         tidings.Message
@@ -42,6 +49,7 @@ type previewing struct {
 	addresses map[string]map[tidings.Channel]bool
 	wishes    map[string]*tidings.Preferences
 	allowance tidings.Allowance
+	planned   map[string][]tidings.Delivery // by user
 }
 
 func (p *Platform) previewing(ctx context.Context, m tidings.Message) (w previewing, err error) {
@@ -72,7 +80,42 @@ func (p *Platform) previewing(ctx context.Context, m tidings.Message) (w preview
 	if err == nil {
 		w.allowance, _, err = p.store.Allowance(ctx, q, m.AcceptedAt)
 	}
-	return w, err
+	if err != nil {
+		return w, err
+	}
+	return w, w.decide(ctx, p.store, q.Caps)
+}
+
+// decide asks the rules of all deliveries.
+func (w *previewing) decide(ctx context.Context, store Previews, caps []tidings.Cap) error {
+	key := w.m.CollapseKey
+	if d := w.typ.Dedup; d != nil && d.Key != "" {
+		same, err := templates.Parse(tidings.Template{Body: d.Key})
+		if err != nil {
+			return err
+		}
+		key = templates.DedupKey(same, w.m.Data)
+	}
+	var all []tidings.Delivery
+	for _, n := range w.users {
+		ds := tidings.Plan(tidings.Planning{Now: w.m.AcceptedAt, Channels: w.m.Channels, SendAt: w.m.SendAt, ExpiresAt: w.m.ExpiresAt, Quiet: w.typ.Quiet,
+			Type: &w.typ, Preferences: w.wishes[n.User], Caps: caps, CollapseKey: w.m.CollapseKey, DedupKey: key,
+			Contents: tidings.ChooseContents(n.User, n.Locale, n.Via, w.contents), Addresses: w.addresses[n.User]})
+		for i := range ds {
+			ds[i].Message, ds[i].User = newest, n.User
+		}
+		all = append(all, ds...)
+	}
+	past, err := store.Remembered(ctx, all, w.m.AcceptedAt)
+	if err != nil {
+		return err
+	}
+	past.Decide(all, &w.allowance)
+	w.planned = make(map[string][]tidings.Delivery, len(w.users))
+	for _, d := range all {
+		w.planned[d.User] = append(w.planned[d.User], d)
+	}
+	return nil
 }
 
 // render makes each content that one of the users may get; of a message that would reach nobody, that of the default locale.
@@ -119,7 +162,7 @@ func (w *previewing) plan() tidings.Preview {
 	}
 	for i, n := range w.users {
 		shown := tidings.PreviewRecipient{User: n.User, Locale: n.Locale, Via: n.Via}
-		for _, d := range w.deliveries(n) {
+		for _, d := range w.planned[n.User] {
 			k := contentKey{d.Channel, d.Locale}
 			if v.Counts[d.Channel] == nil {
 				v.Counts[d.Channel] = map[tidings.State]int{}
@@ -140,14 +183,4 @@ func (w *previewing) plan() tidings.Preview {
 		v.Cost.Parts, v.Cost.Estimated = v.Cost.Parts*v.Users/v.Planned, true
 	}
 	return v
-}
-
-// deliveries are what the route stage would decide for a user.
-func (w *previewing) deliveries(n tidings.Notification) []tidings.Delivery {
-	ds := tidings.Plan(tidings.Planning{Now: w.m.AcceptedAt, Channels: w.m.Channels, SendAt: w.m.SendAt, ExpiresAt: w.m.ExpiresAt, Quiet: w.typ.Quiet, Type: &w.typ, Preferences: w.wishes[n.User],
-		Contents: tidings.ChooseContents(n.User, n.Locale, n.Via, w.contents), Addresses: w.addresses[n.User]})
-	for i := range ds {
-		w.allowance.Admit(&ds[i])
-	}
-	return ds
 }

@@ -19,16 +19,17 @@ type messageRow struct {
 	Audience    string
 	Data        []byte
 	Channels    string
-	SendAt      int64 `db:"send_at"`
-	ExpiresAt   int64 `db:"expires_at"`
-	AcceptedAt  int64 `db:"accepted_at"`
-	CanceledAt  int64 `db:"canceled_at"`
+	SendAt      int64  `db:"send_at"`
+	ExpiresAt   int64  `db:"expires_at"`
+	AcceptedAt  int64  `db:"accepted_at"`
+	CanceledAt  int64  `db:"canceled_at"`
+	CollapseKey string `db:"collapse_key"`
 }
 
 func (r messageRow) message() (tidings.Audienced, error) {
 	m := tidings.Audienced{Canceled: r.CanceledAt != 0, Message: tidings.Message{ID: tidings.ID(r.ID), Application: r.Application,
 		Type: r.Type, Data: r.Data, Channels: splitChannels(r.Channels), SendAt: timeOf(r.SendAt), ExpiresAt: timeOf(r.ExpiresAt),
-		AcceptedAt: timeOf(r.AcceptedAt)}}
+		AcceptedAt: timeOf(r.AcceptedAt), CollapseKey: r.CollapseKey}}
 	if r.Audience == "" {
 		return m, nil
 	}

@@ -72,7 +72,7 @@ func (db *DB) PutQuota(ctx context.Context, q tidings.Quota) error {
 		if err := t.Get(ctx, &there, "quota", application); err != nil {
 			return notFound(err, "application", application)
 		}
-		if !q.Counts() && q.Rate == 0 {
+		if !q.Counts() && q.Rate == 0 && len(q.Caps) == 0 {
 			_, err := t.Exec(ctx, "drop-quota", application)
 			return err
 		}
@@ -125,7 +125,7 @@ func (db *DB) Usage(ctx context.Context, application string, days int, now time.
 		return tidings.Usage{}, err
 	}
 	u := tidings.Usage{Application: application, Today: q.Day(now), Month: q.Month(now), Used: map[tidings.Channel]int{}, Budget: b}
-	if q.Counts() || q.Rate > 0 {
+	if q.Counts() || q.Rate > 0 || len(q.Caps) > 0 {
 		u.Quota = &q
 	}
 	for _, c := range tidings.Channels {

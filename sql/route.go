@@ -3,6 +3,7 @@ package sql
 import (
 	"context"
 	"slices"
+	"time"
 
 	"tidings"
 )
@@ -113,7 +114,8 @@ func (db *DB) Routed(ctx context.Context, ss []tidings.Segment, ds []tidings.Del
 		return nil, err
 	}
 	users, messages := leaving(ds)
-	if len(users) == 0 && limits == nil {
+	back := lookbackOf(ds, time.Now())
+	if len(users) == 0 && limits == nil && back == nil {
 		next := db.afterRoute(ss[0], ds)
 		return db.step(ctx, ss, next, len(ds), insertDeliveries(ss[0], ds)...)
 	}
@@ -123,7 +125,8 @@ func (db *DB) Routed(ctx context.Context, ss []tidings.Segment, ds []tidings.Del
 		var inboxes []headRow
 		var canceled []struct{ ID int64 }
 		var used []usageRow
-		locks := append([]statement{into(&inboxes, "lock-inboxes", columns(users)), into(&canceled, "canceled-messages", columns(messages))}, limits.look(&used)...)
+		locks := append([]statement{into(&inboxes, "lock-inboxes", columns(back.locked(users))), into(&canceled, "canceled-messages", columns(messages))}, limits.look(&used)...)
+		locks = append(locks, back.look()...)
 		if err := s.round(ctx, locks...); err != nil {
 			return err
 		}
@@ -132,10 +135,10 @@ func (db *DB) Routed(ctx context.Context, ss []tidings.Segment, ds []tidings.Del
 			taken[tidings.ID(c.ID)] = true
 		}
 		heads := headsOf(inboxes)
-		placed := place(limits.admit(ds, used), heads, taken)
+		placed := place(decide(ds, back, limits, used), heads, taken)
 		next = db.afterRoute(ss[0], placed)
 		effect := append(insertDeliveries(ss[0], placed), inboxOf(placed, heads)...)
-		effect = append(effect, limits.take(placed)...)
+		effect = append(append(effect, limits.take(placed)...), back.keep(placed)...)
 		return s.last(ctx, stepStatements(ss, next, len(ds), effect)...)
 	})
 	if err != nil {

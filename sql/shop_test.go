@@ -133,7 +133,7 @@ func render(db *sql.DB, s tidings.Segment) error {
 		return err
 	}
 	for id, m := range read.Messages {
-		m.Audience, m.ExpiresAt, m.AcceptedAt = w.Messages[id].Audience, w.Messages[id].ExpiresAt, w.Messages[id].AcceptedAt // not read
+		m.Audience, m.ExpiresAt, m.AcceptedAt, m.CollapseKey = w.Messages[id].Audience, w.Messages[id].ExpiresAt, w.Messages[id].AcceptedAt, w.Messages[id].CollapseKey // not read
 		if err := same(w.Messages[id], m); err != nil {
 			return err
 		}
@@ -168,7 +168,7 @@ func route(db *sql.DB, s tidings.Segment) error {
 	}
 	for id, m := range read.Messages {
 		known := w.Messages[id]
-		if err := same([]any{known.Channels, known.SendAt, known.ExpiresAt, known.Canceled}, []any{m.Channels, m.SendAt, m.ExpiresAt, m.Canceled}); err != nil {
+		if err := same([]any{known.Channels, known.SendAt, known.ExpiresAt, known.Canceled, known.CollapseKey}, []any{m.Channels, m.SendAt, m.ExpiresAt, m.Canceled, m.CollapseKey}); err != nil {
 			return err
 		}
 		var made []tidings.Rendered

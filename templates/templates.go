@@ -277,3 +277,16 @@ func (d decimal) String() string {
 	}
 	return strconv.FormatFloat(float64(d), 'f', -1, 64)
 }
+
+// DedupKey is what a template makes of a message's data to tell which messages say the same; "" when it makes nothing.
+func DedupKey(t *Template, data json.RawMessage) string {
+	values, err := Data(data)
+	if err != nil {
+		return ""
+	}
+	c, err := t.Render(values)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(c.Body)
+}

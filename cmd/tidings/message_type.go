@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -25,6 +26,10 @@ type typeFlags struct {
 	ttl        int64
 	title      string
 	mandatory  []string
+	caps       []string
+	dedup      time.Duration
+	same       string
+	replace    bool
 }
 
 func newTypePut(d *deps) *cobra.Command {
@@ -49,7 +54,11 @@ func newTypePut(d *deps) *cobra.Command {
 	flags.Int64Var(&f.ttl, "ttl", 0, "seconds after which it is not sent any more")
 	flags.StringVar(&f.title, "title", "", "what its receivers call it, where they choose what they want")
 	flags.StringSliceVar(&f.mandatory, "mandatory", nil, "a channel on which users cannot mute it (repeatable)")
-	for _, other := range []string{"lane", "channel", "var", "ttl", "title", "mandatory"} {
+	flags.StringSliceVar(&f.caps, "cap", nil, "how many of it a user gets: sms=3/24h (repeatable)")
+	flags.DurationVar(&f.dedup, "dedup", 0, "for how long a second message that says the same is spared")
+	flags.StringVar(&f.same, "dedup-key", "", "what is the same, in Liquid (default: the message's collapse key)")
+	flags.BoolVar(&f.replace, "replace", false, "also in the inbox, a newer message takes the place of one with its collapse key")
+	for _, other := range []string{"lane", "channel", "var", "ttl", "title", "mandatory", "cap", "dedup", "dedup-key", "replace"} {
 		c.MarkFlagsMutuallyExclusive("file", other)
 	}
 	return withApp(c)
@@ -68,6 +77,19 @@ func (f *typeFlags) spec(c *cobra.Command, name string) (any, error) {
 	}
 	if len(f.mandatory) > 0 {
 		spec["mandatory"] = f.mandatory
+	}
+	if len(f.caps) > 0 {
+		caps, err := readCaps(f.caps)
+		if err != nil {
+			return nil, &usageError{c.CommandPath(), err}
+		}
+		spec["caps"] = caps
+	}
+	if f.dedup > 0 {
+		spec["dedup"] = tidings.Dedup{Window: tidings.Seconds(f.dedup.Seconds()), Key: f.same}
+	}
+	if f.replace {
+		spec["replace"] = true
 	}
 	var variables []tidings.Variable
 	for _, text := range f.variables {

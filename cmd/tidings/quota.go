@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -20,13 +21,16 @@ func newQuota(d *deps) *cobra.Command {
 
 func (d *deps) newQuotaSet() *cobra.Command {
 	var q tidings.Quota
-	var daily []string
+	var daily, caps []string
 	c := &cobra.Command{
 		Use: "set APP", Short: "Set an application's quota; what is not named has no limit", Args: arguments("APP"),
 		Example: "  tidings quota set orders --rate 50 --burst 200 --daily sms=5000 --daily app=100000 --sms-budget 60000",
 		RunE: func(c *cobra.Command, args []string) error {
 			var err error
 			if q.Daily, err = readDaily(daily); err != nil {
+				return &usageError{c.CommandPath(), err}
+			}
+			if q.Caps, err = readCaps(caps); err != nil {
 				return &usageError{c.CommandPath(), err}
 			}
 			q.Application = args[0]
@@ -38,8 +42,24 @@ func (d *deps) newQuotaSet() *cobra.Command {
 	flags.IntVar(&q.Burst, "burst", 0, "messages at once (default: one second's)")
 	flags.StringSliceVar(&daily, "daily", nil, "deliveries a day on a channel: sms=5000 (repeatable)")
 	flags.IntVar(&q.SMSBudget, "sms-budget", 0, "SMS parts a calendar month")
+	flags.StringSliceVar(&caps, "cap", nil, "deliveries of all its types to one user: sms=3/24h (repeatable)")
 	flags.StringVar(&q.Timezone, "timezone", "", "in which days and months begin (default Asia/Shanghai)")
 	return withClient(c)
+}
+
+// readCaps reads caps as CHANNEL=COUNT/TIME.
+func readCaps(texts []string) (caps []tidings.Cap, err error) {
+	for _, text := range texts {
+		c, rest, _ := strings.Cut(text, "=")
+		number, window, _ := strings.Cut(rest, "/")
+		n, err := strconv.Atoi(number)
+		d, err2 := time.ParseDuration(window)
+		if err != nil || err2 != nil || !tidings.Channel(c).Valid() {
+			return nil, fmt.Errorf("--cap: %q is no channel with a number and a time, like sms=3/24h", text)
+		}
+		caps = append(caps, tidings.Cap{Channel: tidings.Channel(c), Count: n, Window: tidings.Seconds(d.Seconds())})
+	}
+	return caps, nil
 }
 
 func readDaily(texts []string) (map[tidings.Channel]int, error) {
@@ -68,6 +88,9 @@ func (d *deps) newQuotaGet() *cobra.Command {
 				}
 				for _, ch := range tidings.Channels {
 					rows = append(rows, []string{string(ch) + " a day", limit(q.Daily[ch])})
+				}
+				for _, x := range q.Caps {
+					rows = append(rows, []string{string(x.Channel) + " to one user", strconv.Itoa(x.Count) + " in " + x.Window.Duration().String()})
 				}
 				rows = append(rows, []string{"sms parts a month", limit(q.SMSBudget)}, []string{"timezone", or(q.Timezone, tidings.DefaultTimezone)})
 				return p.table([]string{"LIMIT", "OF " + args[0]}, rows)

@@ -216,6 +216,8 @@ func (p *process) keepHouse(ctx context.Context) {
 			p.warn(ctx, "check the balance", err)
 			_, err = p.db.ForgetKeys(ctx, keysKept)
 			p.warn(ctx, "forget old idempotency keys", err)
+			_, err = p.db.ForgetRemembered(ctx)
+			p.warn(ctx, "forget what no cap or dedup window looks back on", err)
 		}
 	}
 }

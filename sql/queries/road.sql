@@ -2,7 +2,7 @@
 -- items. Acquire, which always reads, asks twice: to have the database take the items apart costs it more than a round.
 
 -- name: acquire-messages
-SELECT m.id, m.application, m.type, m.audience, m.data, m.channels, m.send_at, m.expires_at, m.accepted_at, m.canceled_at
+SELECT m.id, m.application, m.type, m.audience, m.data, m.channels, m.send_at, m.expires_at, m.accepted_at, m.canceled_at, m.collapse_key
 FROM rows(id bigint) JOIN messages m ON m.id = rows.id
 
 -- name: render-messages
@@ -13,7 +13,7 @@ SELECT m.id, m.application, m.type, m.channels, m.data FROM ids JOIN messages m 
 -- name: route-messages
 WITH ids AS MATERIALIZED (SELECT DISTINCT CAST(e.value AS bigint) AS id
     FROM rows(id bigint, try bigint) JOIN segments s ON s.id = rows.id {messages of s})
-SELECT m.id, m.application, m.type, m.channels, m.send_at, m.expires_at, m.canceled_at FROM ids JOIN messages m ON m.id = ids.id
+SELECT m.id, m.application, m.type, m.channels, m.send_at, m.expires_at, m.canceled_at, m.collapse_key FROM ids JOIN messages m ON m.id = ids.id
 
 -- name: resolve-users
 -- The users that messages name, without any narrowing: the common case, all messages of a page at once.
