@@ -183,6 +183,9 @@ func (t MessageType) Validate() FieldErrors {
 		if !validVariable(v.Name) || seen[v.Name] {
 			errs.Add(field+".name", "malformed", "a letter or _, then letters, digits and _, once")
 		}
+		if v.Name == UnsubscribeVariable {
+			errs.Add(field+".name", "not_allowed", "it is Tidings' own, and always there")
+		}
 		seen[v.Name] = true
 		if v.check(nil) == "unknown type" {
 			errs.Add(field+".type", "unknown", "string, number, boolean, list or object")

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +16,30 @@ type Cap struct {
 	Channel Channel `json:"channel"`
 	Count   int     `json:"count"`
 	Window  Seconds `json:"window"`
+}
+
+// ParseCap reads a cap as people write it: "sms=3/24h".
+func ParseCap(text string) (Cap, error) {
+	c, rest, _ := strings.Cut(text, "=")
+	number, window, _ := strings.Cut(rest, "/")
+	n, err := strconv.Atoi(number)
+	d, err2 := time.ParseDuration(window)
+	if err != nil || err2 != nil || !Channel(c).Valid() {
+		return Cap{}, fmt.Errorf("%q is no channel with a number and a time, like sms=3/24h", text)
+	}
+	return Cap{Channel(c), n, Seconds(d / time.Second)}, nil
+}
+
+// String writes a cap as ParseCap reads it.
+func (c Cap) String() string {
+	window := c.Window.Duration().String() // "24h0m0s"
+	if strings.HasSuffix(window, "m0s") {
+		window = window[:len(window)-2]
+	}
+	if strings.HasSuffix(window, "h0m") {
+		window = window[:len(window)-2]
+	}
+	return string(c.Channel) + "=" + strconv.Itoa(c.Count) + "/" + window
 }
 
 // Dedup spares a user a second message that says the same as one before it.

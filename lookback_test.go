@@ -180,3 +180,17 @@ func TestTypesWithoutAnyOfItLookBackOnNothing(t *testing.T) {
 		}
 	}
 }
+
+func TestACapIsReadAsItIsWritten(t *testing.T) {
+	for text, want := range map[string]string{"sms=3/24h": "sms=3/24h", "web=1/90m": "web=1/1h30m", "app=2/45s": "app=2/45s", "sms=1/10m": "sms=1/10m", "web=9/1h0m5s": "web=9/1h0m5s", "sms=1/20h": "sms=1/20h", "sms=2/1h10m": "sms=2/1h10m"} {
+		c, err := tidings.ParseCap(text)
+		if err != nil || c.String() != want {
+			t.Errorf("%s: %s, %v", text, c, err)
+		}
+	}
+	for _, text := range []string{"", "sms", "sms=3", "sms=x/1h", "fax=1/1h", "sms=3/h", "sms=3/1d"} {
+		if c, err := tidings.ParseCap(text); err == nil {
+			t.Errorf("%q is taken as %s", text, c)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package tidings
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -97,9 +98,9 @@ func (r Preference) rank(application, typ string, c Channel) (rank int, fits boo
 	return rank, true
 }
 
-// Mute returns the preferences with a type muted on a channel; "" for all of its channels.
-func (p Preferences) Mute(application, typ string, c Channel) Preferences {
-	wanted := Preference{Application: application, Type: typ, Channel: c, Muted: true}
+// Mute returns the preferences with a type muted, or let through, on a channel; "" for all of its channels.
+func (p Preferences) Mute(application, typ string, c Channel, muted bool) Preferences {
+	wanted := Preference{Application: application, Type: typ, Channel: c, Muted: muted}
 	rules := slices.DeleteFunc(slices.Clone(p.Rules), func(r Preference) bool {
 		return r.Application == application && r.Type == typ && (r.Channel == c || c == "")
 	})
@@ -160,4 +161,31 @@ func (p *Preferences) quiet(t *MessageType, c Channel) *QuietHours {
 		return nil
 	}
 	return p.Quiet
+}
+
+// Subscription is what an unsubscribe link is about: the messages of one type to one user on one channel.
+type Subscription struct {
+	User        string
+	Application string
+	Type        string
+	Channel     Channel
+}
+
+// UnsubscribeVariable is the name by which templates for channels outside put a user's unsubscribe link into a text.
+const UnsubscribeVariable = "unsubscribe_url"
+
+// UnsubscribeMark stands for the link in a content until it is sent, for the content is that of many users. It is as long as a
+// long link, by which the parts of an SMS are counted.
+const UnsubscribeMark = "https://unsubscribe.invalid/------------------------------------------------------------"
+
+// Unmarked is the content with a link in the mark's place; "" takes the mark out.
+func (c Content) Unmarked(link string) Content {
+	c.Title, c.Body = strings.ReplaceAll(c.Title, UnsubscribeMark, link), strings.ReplaceAll(c.Body, UnsubscribeMark, link)
+	c.URL = strings.ReplaceAll(c.URL, UnsubscribeMark, link)
+	return c
+}
+
+// Marked tells whether the content wants an unsubscribe link.
+func (c Content) Marked() bool {
+	return strings.Contains(c.Body, UnsubscribeMark) || strings.Contains(c.URL, UnsubscribeMark) || strings.Contains(c.Title, UnsubscribeMark)
 }

@@ -40,7 +40,7 @@ func TestTheMostSpecificRuleCounts(t *testing.T) {
 	if (*tidings.Preferences)(nil).Mutes("orders", "ad", tidings.Web) {
 		t.Error("one who prefers nothing mutes")
 	}
-	muted := p.Mute("orders", "paid", "")
+	muted := p.Mute("orders", "paid", "", true)
 	for _, c := range tidings.Channels {
 		if !muted.Mutes("orders", "paid", c) {
 			t.Errorf("%s is not muted", c)

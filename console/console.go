@@ -35,6 +35,8 @@ type Options struct {
 	CometURL string // where browsers reach comet; "": where the page comes from
 	Demo     *Demo  // nil: no demo page
 	Now      func() time.Time
+	// Link opens the token of an unsubscribe link; ok is false when it is none of ours.
+	Link func(token string) (s tidings.Subscription, ok bool)
 }
 
 // Console serves the pages.
@@ -43,6 +45,7 @@ type Console struct {
 	csp      string // of the dashboard's page
 	full     *asynqmon.HTTPHandler
 	readOnly *asynqmon.HTTPHandler
+	clicks   clicks
 }
 
 // New returns a Console. Close it.
@@ -136,6 +139,10 @@ func (c *Console) Routes(mux *http.ServeMux) {
 	serve("POST "+root+"/sign-out", c.postSignOut)
 	serve("POST "+root+"/language", c.postLanguage)
 	serve("GET /inbox", c.getInbox)
+	serve("GET /inbox/preferences", c.getPreferences)
+	serve("GET /u/{token}", c.getUnsubscribe)
+	// The link itself is the credential, and no cookie: a mail server posts from anywhere (RFC 8058).
+	mux.Handle("POST /u/{token}", c.Door.Wrap(c.Door.Serve(c.postUnsubscribe)))
 	for _, d := range c.doors() {
 		serve(strings.TrimSpace(d.Method+" "+d.Path), d.handle)
 	}
@@ -152,7 +159,7 @@ func (c *Console) Routes(mux *http.ServeMux) {
 
 // assetTypes are the files of assets that browsers may ask for.
 var assetTypes = map[string]string{
-	"console.css": "text/css; charset=utf-8", "console.js": script, "htmx.min.js": script, "demo.js": script, "inbox.js": script,
+	"console.css": "text/css; charset=utf-8", "console.js": script, "htmx.min.js": script, "demo.js": script, "inbox.js": script, "preferences.js": script,
 	"messages.js": script, "tidings.js": script,
 }
 

@@ -60,6 +60,7 @@ func newSite(t *testing.T) *site {
 		Preview: func(context.Context, string, []byte) (tidings.Preview, error) { return tidings.Preview{}, nil },
 		Health:  func(context.Context) []console.Check { return []console.Check{{Name: "database", State: "ok"}} },
 		Monitor: asynqmon.Options{RedisConnOpt: asynq.RedisClientOpt{Addr: "127.0.0.1:1"}}, Describe: func(string, []byte) string { return "" },
+		Link: auth.NewLinks([]byte("a master secret of at least 32 characters")).Open,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -46,6 +46,9 @@ type Platform interface {
 	Rollback(ctx context.Context, application, typ string, c tidings.Channel, locale string) (tidings.Template, error)
 	Discard(ctx context.Context, ref tidings.TemplateRef) (int, error)
 
+	Subscribed(ctx context.Context, s tidings.Subscription) (tidings.PreferenceType, error)
+	Subscribe(ctx context.Context, s tidings.Subscription, muted bool) error
+
 	PutQuota(ctx context.Context, q tidings.Quota) (tidings.Quota, error)
 	Usage(ctx context.Context, application string, days int) (tidings.Usage, error)
 

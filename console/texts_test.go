@@ -14,7 +14,7 @@ import (
 var asked = regexp.MustCompile(`(?:\bt |\.t\(|say\(v?\.?lang, )"([a-z0-9.-]+)"`)
 
 // named are keys that are put together or listed: those that begin so are used.
-var named = []string{"done.", "inbox.", "nav."}
+var named = []string{"done.", "inbox.", "nav.", "prefer."}
 
 func TestEveryTextStandsInBothLanguages(t *testing.T) {
 	for key, text := range texts {

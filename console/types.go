@@ -30,6 +30,9 @@ type typePage struct {
 	Unknown  []unknownRow
 	Lanes    []tidings.Lane
 	Kinds    []tidings.VariableType
+	CapsText string // as people write them: "sms=3/24h"
+	Dedup    string // minutes
+	Same     string
 }
 
 // variableRow is a line of the form for variables.
@@ -67,10 +70,35 @@ func (v *visit) typePageOf(t tidings.MessageType, ttl string) typePage {
 	if t.Quiet != nil {
 		p.Quiet = *t.Quiet
 	}
+	p.CapsText = capsText(t.Caps)
+	if t.Dedup != nil {
+		p.Dedup, p.Same = strconv.FormatFloat(float64(t.Dedup.Window)/60, 'f', -1, 64), t.Dedup.Key
+	}
 	for _, c := range tidings.Channels {
 		p.Unknown = append(p.Unknown, unknownRow{c, t.Policy(c)})
 	}
 	return p
+}
+
+// capsText writes caps as people do, and readCaps reads them.
+func capsText(caps []tidings.Cap) string {
+	words := make([]string, len(caps))
+	for i, c := range caps {
+		words[i] = c.String()
+	}
+	return strings.Join(words, " ")
+}
+
+func readCaps(text string, errs *tidings.FieldErrors) (caps []tidings.Cap) {
+	for _, w := range strings.Fields(text) {
+		c, err := tidings.ParseCap(w)
+		if err != nil {
+			errs.Add("caps", "malformed", err.Error())
+			return nil
+		}
+		caps = append(caps, c)
+	}
+	return caps
 }
 
 // plainExample writes an example as people do: a text without its quotes.
@@ -170,6 +198,15 @@ func (v *visit) readType() (tidings.MessageType, error) {
 	}
 	if from, to := v.value("quiet.from"), v.value("quiet.to"); from != "" || to != "" {
 		t.Quiet = &tidings.QuietHours{From: from, To: to, Timezone: v.value("quiet.timezone"), Channels: v.channels("quiet.channels")}
+	}
+	t.Title, t.Mandatory, t.Replace = v.value("title"), v.channels("mandatory"), v.value("replace") != ""
+	t.Caps = readCaps(v.value("caps"), &errs)
+	if s := v.value("dedup"); s != "" {
+		minutes, err := strconv.ParseFloat(s, 64)
+		if err != nil || minutes <= 0 || minutes > 1e6 {
+			errs.Add("dedup.window", "malformed", "a number of minutes")
+		}
+		t.Dedup = &tidings.Dedup{Window: tidings.Seconds(minutes * 60), Key: v.value("dedup.key")}
 	}
 	names, kinds, examples := v.r.PostForm["variable.name"], v.r.PostForm["variable.type"], v.r.PostForm["variable.example"]
 	if len(kinds) != len(names) || len(examples) != len(names) {

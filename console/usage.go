@@ -182,6 +182,7 @@ type usagePage struct {
 	Daily    []dailyRow
 	Budget   string
 	Timezone string
+	Caps     string
 }
 
 type usageRow struct {
@@ -216,6 +217,7 @@ func (v *visit) usagePage() (usagePage, error) {
 	if q.Timezone != "" {
 		p.Timezone = q.Timezone
 	}
+	p.Caps = capsText(q.Caps)
 	for _, c := range tidings.Channels {
 		p.Daily = append(p.Daily, dailyRow{Channel: c, Value: unlessZero(q.Daily[c]), Used: u.Used[c], Limit: q.Daily[c]})
 	}
@@ -243,6 +245,7 @@ func (v *visit) postQuota() error {
 		return err
 	}
 	p.Rate, p.Burst, p.Budget, p.Timezone = v.value("rate"), v.value("burst"), v.value("budget"), v.value("timezone")
+	p.Caps = v.value("caps")
 	q := tidings.Quota{Application: v.app(), Timezone: p.Timezone, Daily: map[tidings.Channel]int{}}
 	var errs tidings.FieldErrors
 	number := func(field, s string) int {
@@ -264,6 +267,7 @@ func (v *visit) postQuota() error {
 			q.Daily[row.Channel] = n
 		}
 	}
+	q.Caps = readCaps(p.Caps, &errs)
 	if err = errs.Err(tidings.Invalid); err == nil {
 		_, err = v.Platform.PutQuota(v.r.Context(), q)
 	}

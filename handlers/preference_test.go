@@ -160,3 +160,40 @@ func (w *world) preview(m tidings.Message) (map[string]string, error) {
 	}
 	return states, err
 }
+
+func TestAnUnsubscribeLinkIsPutInWhenItIsSent(t *testing.T) {
+	sqltest.Each(t, func(t *testing.T, db *sql.DB) {
+		w := newWorld(t, db)
+		db.LinkBy(func(s tidings.Subscription) string {
+			return "https://t.example/u/" + s.User + "." + s.Application + "." + s.Type + "." + string(s.Channel)
+		})
+		w.publish("ad", []tidings.Channel{tidings.Web, tidings.SMS}, map[string]string{"zh-CN": "{{ order }} 退订 {{ unsubscribe_url }}"})
+		m := w.accept(message("ad", tidings.Audience{Users: []string{"u00", "u01"}}, tidings.Web, tidings.SMS), message("refund", tidings.Audience{Users: []string{"u02"}}, tidings.SMS))[0]
+		w.run()
+		if len(w.sender.calls) != 3 {
+			t.Fatalf("%d calls, %v", len(w.sender.calls), w.states(m))
+		}
+		for _, c := range w.sender.calls {
+			want, link := "A-1 退订 https://t.example/u/"+c.User+".orders.ad.sms", "https://t.example/u/"+c.User+".orders.ad.sms"
+			if c.User == "u02" {
+				want, link = "退款 A-1", ""
+			}
+			if c.User != "u02" && c.Content.Body != want || c.Unsubscribe != link {
+				t.Errorf("%+v", c)
+			}
+		}
+		items, _, err := db.Inbox(context.Background(), "u00", tidings.InboxQuery{})
+		must(t, err)
+		if len(items) != 1 || items[0].Body != "A-1 退订 " && items[0].Body != "A-1 退订" {
+			t.Errorf("%+v", items)
+		}
+		sms := message("ad", tidings.Audience{Users: []string{"u03"}}, tidings.SMS)
+		w.accept(sms)
+		w.run()
+		items, _, err = db.Inbox(context.Background(), "u03", tidings.InboxQuery{})
+		must(t, err)
+		if len(items) != 1 || items[0].Body != "A-1 退订 " {
+			t.Errorf("the history shows whose link it was: %+v", items)
+		}
+	})
+}

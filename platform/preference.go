@@ -71,3 +71,36 @@ func (p *Platform) PutPreferences(ctx context.Context, w tidings.Preferences, ap
 	})
 	return err
 }
+
+// Subscribed tells what an unsubscribe link is about, as its holder meets it, and whether he has muted it.
+func (p *Platform) Subscribed(ctx context.Context, s tidings.Subscription) (t tidings.PreferenceType, err error) {
+	typ, err := p.CurrentType(ctx, s.Application, s.Type)
+	if err != nil {
+		return t, err
+	}
+	app, err := p.store.Application(ctx, s.Application)
+	if err != nil {
+		return t, err
+	}
+	w, _, err := p.store.UserPreferences(ctx, s.User)
+	typ.Application, typ.Name = s.Application, s.Type
+	t = w.Shown(typ)
+	t.ApplicationName = app.Name
+	return t, err
+}
+
+// Subscribe mutes what an unsubscribe link is about, or lets it through again, on behalf of the user to whom the link was sent.
+func (p *Platform) Subscribe(ctx context.Context, s tidings.Subscription, muted bool) error {
+	t, err := p.CurrentType(ctx, s.Application, s.Type)
+	if err != nil {
+		return err
+	}
+	if t.Must(s.Channel) {
+		return tidings.Errorf(tidings.Conflict, "the message type cannot be muted on this channel")
+	}
+	ctx = tidings.WithActor(ctx, tidings.UserActor(s.User, "link"))
+	_, err = p.store.ChangePreferences(ctx, s.User, func(w tidings.Preferences) (tidings.Preferences, error) {
+		return w.Mute(s.Application, s.Type, s.Channel, muted), nil
+	})
+	return err
+}

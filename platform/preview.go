@@ -49,6 +49,7 @@ type previewing struct {
 	addresses map[string]map[tidings.Channel]bool
 	wishes    map[string]*tidings.Preferences
 	allowance tidings.Allowance
+	taken     int                           // SMS parts of the month, before the message
 	planned   map[string][]tidings.Delivery // by user
 }
 
@@ -88,6 +89,7 @@ func (p *Platform) previewing(ctx context.Context, m tidings.Message) (w preview
 
 // decide asks the rules of all deliveries.
 func (w *previewing) decide(ctx context.Context, store Previews, caps []tidings.Cap) error {
+	w.taken = w.allowance.Parts
 	key := w.m.CollapseKey
 	if d := w.typ.Dedup; d != nil && d.Key != "" {
 		same, err := templates.Parse(tidings.Template{Body: d.Key})
@@ -151,7 +153,7 @@ type contentKey struct {
 func (w *previewing) plan() tidings.Preview {
 	v := tidings.Preview{Users: w.size, Planned: len(w.users), Recipients: []tidings.PreviewRecipient{}, Counts: map[tidings.Channel]map[tidings.State]int{}}
 	if budget := w.allowance.Quota.SMSBudget; budget > 0 {
-		left := max(0, budget-w.allowance.Parts)
+		left := max(0, budget-w.taken)
 		v.Cost.Left = &left
 	}
 	versions, places := map[contentKey]int{}, map[contentKey]int{}

@@ -72,7 +72,8 @@ func (db *DB) fill(ctx context.Context, user string, items []tidings.InboxItem) 
 		rank := len(tidings.Channels) - slices.Index(tidings.Channels, r.Channel)
 		if r.Made && rank > best[r.Message] {
 			best[r.Message] = rank
-			item.Title, item.Body, item.URL = r.Title, r.Body, r.URL
+			c := tidings.Content{Title: r.Title, Body: r.Body, URL: r.URL}.Unmarked("")
+			item.Title, item.Body, item.URL = c.Title, c.Body, c.URL
 		}
 	}
 	return nil
@@ -143,7 +144,7 @@ func (db *DB) fillHistory(ctx context.Context, dimension string, items []tidings
 	for _, c := range contents {
 		if rank := c.rank(); rank > best[c.Message] {
 			best[c.Message] = rank
-			item := at[c.Message]
+			item, c := at[c.Message], tidings.Content{Title: c.Title, Body: c.Body, URL: c.URL}.Unmarked("")
 			item.Title, item.Body, item.URL = c.Title, c.Body, c.URL
 		}
 	}

@@ -216,3 +216,18 @@ func (t *tx) muteWaiting(ctx context.Context, p tidings.Preferences) error {
 	_, err := t.Exec(ctx, "mute-waiting", columns(messages, channels), p.User, "\n")
 	return err
 }
+
+// email is the channel whose header carries the link (RFC 8058), whether its content shows it or not.
+const email tidings.Channel = "email"
+
+// unsubscribe gives a call the link by which its user mutes the type, where its content shows it or its header does.
+func (db *DB) unsubscribe(c *tidings.Call, s tidings.Segment, name string, t tidings.MessageType) {
+	link := ""
+	if db.link != nil && (c.Content.Marked() || s.Channel == email && !t.Must(email)) {
+		link = db.link(tidings.Subscription{User: c.User, Application: s.Application, Type: name, Channel: s.Channel})
+	}
+	c.Content = c.Content.Unmarked(link)
+	if !t.Must(s.Channel) {
+		c.Unsubscribe = link
+	}
+}

@@ -63,6 +63,7 @@ type DB struct {
 
 	suspended suspended
 	preferred preferred
+	link      func(tidings.Subscription) string
 }
 
 // Open opens the store, brings its schema up to date, prepares every query and refuses a database that does not keep its
@@ -140,6 +141,9 @@ func (db *DB) Close() error {
 	}
 	return errors.Join(errs...)
 }
+
+// LinkBy says how the links are made by which users unsubscribe. It is called before anything is delivered.
+func (db *DB) LinkBy(link func(tidings.Subscription) string) { db.link = link }
 
 // IDs is the maker of IDs of this process: its middle bits come from a counter in the database.
 func (db *DB) IDs() *tidings.IDs { return db.ids }

@@ -35,6 +35,7 @@ type Template struct {
 	Version          int
 	title, body, url field
 	signature        string
+	link             bool // it has the user's unsubscribe link in it
 }
 
 // field is a parsed source, or the text itself where the source has no Liquid in it.
@@ -50,6 +51,7 @@ func Parse(t tidings.Template) (*Template, error) {
 		return nil, errs.Err(tidings.Unprocessable)
 	}
 	parsed := &Template{Version: t.Version, signature: t.Signature}
+	parsed.link = t.Channel != tidings.Web && strings.Contains(t.Title+t.Body+t.URL, tidings.UnsubscribeVariable)
 	for _, f := range []struct {
 		source string
 		into   *field
@@ -165,6 +167,13 @@ func recovered(err *error) {
 // Render makes content. An error is about this template and this data alone.
 func (t *Template) Render(data map[string]any) (c tidings.Content, err error) {
 	deadline := time.Now().Add(maxTime)
+	if t.link {
+		data = maps.Clone(data)
+		if data == nil {
+			data = map[string]any{}
+		}
+		data[tidings.UnsubscribeVariable] = tidings.UnsubscribeMark
+	}
 	for _, f := range []struct {
 		name string
 		from field

@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"tidings"
 )
 
 var (
@@ -34,6 +36,7 @@ func Variables(sources ...string) []string {
 		}
 	}
 	slices.Sort(used)
+	own = append(own, tidings.UnsubscribeVariable)
 	return slices.DeleteFunc(slices.Compact(used), func(n string) bool { return slices.Contains(own, n) })
 }
 

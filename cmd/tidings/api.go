@@ -83,6 +83,7 @@ func (p *process) apiRoutes(mux *http.ServeMux, self string) error {
 		Monitor:  asynqmon.Options{RedisConnOpt: redisConnection{p.options}},
 		Queues:   queues{tasks.NewQueues(p.redis)},
 		Describe: tasks.Describe,
+		Link:     auth.NewLinks(p.master).Open,
 	})
 	if err != nil {
 		return err

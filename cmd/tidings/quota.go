@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -47,17 +46,13 @@ func (d *deps) newQuotaSet() *cobra.Command {
 	return withClient(c)
 }
 
-// readCaps reads caps as CHANNEL=COUNT/TIME.
 func readCaps(texts []string) (caps []tidings.Cap, err error) {
 	for _, text := range texts {
-		c, rest, _ := strings.Cut(text, "=")
-		number, window, _ := strings.Cut(rest, "/")
-		n, err := strconv.Atoi(number)
-		d, err2 := time.ParseDuration(window)
-		if err != nil || err2 != nil || !tidings.Channel(c).Valid() {
-			return nil, fmt.Errorf("--cap: %q is no channel with a number and a time, like sms=3/24h", text)
+		c, err := tidings.ParseCap(text)
+		if err != nil {
+			return nil, fmt.Errorf("--cap: %w", err)
 		}
-		caps = append(caps, tidings.Cap{Channel: tidings.Channel(c), Count: n, Window: tidings.Seconds(d.Seconds())})
+		caps = append(caps, c)
 	}
 	return caps, nil
 }
