@@ -1,6 +1,7 @@
 package tidings
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -60,7 +61,7 @@ type Address struct {
 	Channel  Channel `json:"channel"`
 	Value    string  `json:"value"`
 	Provider string  `json:"provider,omitempty"` // app: "baidu"
-	Platform string  `json:"platform,omitempty"` // app: "android", "ios"
+	Platform string  `json:"platform,omitempty"` // app: "android", "ios", "harmony"
 }
 
 // Limits of the directory's fields.
@@ -144,8 +145,8 @@ func ValidateAddresses(as []Address) FieldErrors {
 		if a.Provider != "" {
 			errs.name(field+".provider", a.Provider)
 		}
-		if a.Platform != "" && a.Platform != "android" && a.Platform != "ios" {
-			errs.Add(field+".platform", "unknown", "android or ios")
+		if !slices.Contains([]string{"", "android", "ios", "harmony"}, a.Platform) {
+			errs.Add(field+".platform", "unknown", "android, ios or harmony")
 		}
 	}
 	return errs

@@ -2,6 +2,8 @@ package tidings
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"time"
 )
@@ -135,3 +137,16 @@ func (e *SendError) Error() string {
 }
 
 func (e *SendError) Unwrap() error { return e.Err }
+
+// CollapseID names what a notification replaces on a device: what has the same collapse key, and at least what was sent of the same
+// message before. It has at most 64 bytes, which Apple allows.
+func CollapseID(c Call) string {
+	if c.CollapseKey == "" {
+		return c.Message.String()
+	}
+	if len(c.CollapseKey) <= 64 {
+		return c.CollapseKey
+	}
+	sum := sha256.Sum256([]byte(c.CollapseKey))
+	return hex.EncodeToString(sum[:])
+}

@@ -29,7 +29,8 @@ const (
 
 // Client makes calls. It is safe for use by several goroutines.
 type Client struct {
-	http *http.Client
+	http  *http.Client
+	trace func(body io.Reader) (traced io.Reader, watch *httptrace.ClientTrace, written func(error) bool)
 }
 
 // New returns a client that keeps connections open between calls. It speaks HTTP/1.1 only, where "written" has one
@@ -51,9 +52,10 @@ func New() *Client {
 		MaxResponseHeaderBytes: 16 << 10,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
 	}
-	refuse := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &Client{http: &http.Client{Transport: transport, CheckRedirect: refuse}}
+	return &Client{http: &http.Client{Transport: transport, CheckRedirect: refuseRedirect}, trace: countBytes}
 }
+
+func refuseRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // Close drops the kept connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
@@ -69,10 +71,21 @@ type Answer struct {
 // Post makes one POST. Its error is a *tidings.SendError: Busy when not a byte of the request was written, Unknown when
 // one was and no status came back.
 func (c *Client) Post(ctx context.Context, url string, header http.Header, body []byte) (Answer, error) {
-	var m meter
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: m.start})
+	return c.call(ctx, http.MethodPost, url, header, body)
+}
+
+// Get asks for something, which changes nothing at the far side. Its errors are those of Post.
+func (c *Client) Get(ctx context.Context, url string, header http.Header) (Answer, error) {
+	return c.call(ctx, http.MethodGet, url, header, nil)
+}
+
+func (c *Client) call(ctx context.Context, method, url string, header http.Header, body []byte) (Answer, error) {
+	traced, watch, written := c.trace(bytes.NewReader(body))
 	// The reader's type is hidden so that net/http cannot rewind it: without GetBody no layer can send it again.
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, struct{ io.Reader }{bytes.NewReader(body)})
+	if len(body) == 0 {
+		traced = nil
+	}
+	request, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, watch), method, url, traced)
 	if err != nil {
 		return Answer{}, notWritten(err)
 	}
@@ -80,7 +93,7 @@ func (c *Client) Post(ctx context.Context, url string, header http.Header, body 
 	request.Header = header
 	response, err := c.http.Do(request)
 	if err != nil {
-		if m.written() {
+		if written(err) {
 			return Answer{}, &tidings.SendError{Outcome: tidings.Unknown, Reason: tidings.ProviderSilent, Err: cause(err)}
 		}
 		return Answer{}, notWritten(cause(err))
@@ -149,4 +162,10 @@ func (m *meter) start(info httptrace.GotConnInfo) {
 func (m *meter) written() bool {
 	conn := m.conn.Load()
 	return conn != nil && conn.n.Load() != m.before.Load()
+}
+
+// countBytes traces a call on a connection that carries one at a time: it was written as soon as a byte was.
+func countBytes(body io.Reader) (io.Reader, *httptrace.ClientTrace, func(error) bool) {
+	m := new(meter)
+	return struct{ io.Reader }{body}, &httptrace.ClientTrace{GotConn: m.start}, func(error) bool { return m.written() }
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tidings/internal/sim/baidu"
+	"tidings/internal/sim/fcm"
 	"tidings/internal/sim/gateway"
 	"tidings/internal/sim/operator"
 )
@@ -13,7 +14,7 @@ import (
 // newSimulate runs one of the simulators of the outside world, for the demo and the tests.
 func newSimulate(d *deps) *cobra.Command {
 	return &cobra.Command{
-		Use: "simulate NAME", Short: "Run a simulator: gateway (SMS), baidu (push) or operator (behind Kannel)", Hidden: true,
+		Use: "simulate NAME", Short: "Run a simulator: gateway (SMS), operator (behind Kannel), baidu, fcm (push)", Hidden: true,
 		DisableFlagParsing: true, // the simulators have flags of their own
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -24,6 +25,8 @@ func newSimulate(d *deps) *cobra.Command {
 				return gateway.Run(c.Context(), args[1:], d.out)
 			case "baidu":
 				return baidu.Run(c.Context(), args[1:], d.out)
+			case "fcm":
+				return fcm.Run(c.Context(), args[1:], d.out)
 			case "operator":
 				return operator.Run(c.Context(), args[1:], d.out)
 			}

@@ -30,7 +30,7 @@ var allowed = map[string][]string{
 	"auth":                {"."},
 	"middleware":          {"."},
 	"comet":               {".", "auth", "middleware"},
-	"channels/*":          {".", "channels/once"}, // once: one HTTP call without a hidden second one, which all drivers need
+	"channels/*":          {".", "channels/once", "channels/bearer"}, // once: one HTTP call without a hidden second one; bearer: tokens and their signatures
 	"channels/web":        {".", "comet"},
 	"platform":            {".", "templates"},
 	"handlers":            {".", "tasks", "templates"},
