@@ -147,5 +147,15 @@ func (v *visit) getUser() error {
 	if err != nil {
 		return err
 	}
-	return v.show("user", u.Name, v.directoryCrumbs("users"), u)
+	p, _, err := v.Platform.Preferences(v.r.Context(), u.ID, "")
+	if err != nil {
+		return err
+	}
+	return v.show("user", u.Name, v.directoryCrumbs("users"), userPage{u, p})
+}
+
+// userPage is what user.html shows.
+type userPage struct {
+	tidings.User
+	Wants tidings.Preferences
 }

@@ -18,13 +18,13 @@ var preferenceKeys = []string{"inbox.no-token", "inbox.ended", "inbox.failed", "
 // writes with the user's token, which the message centre keeps in the tab.
 func (c *Console) getPreferences(w http.ResponseWriter, r *http.Request) error {
 	lang := language(r)
-	said, channels := map[string]string{}, map[tidings.Channel]string{}
+	said, channels := map[string]string{}, [][2]string{}
 	for _, key := range preferenceKeys {
 		_, short, _ := strings.Cut(key, ".")
 		said[short] = say(lang, key)
 	}
 	for _, ch := range tidings.Channels {
-		channels[ch] = word(lang, "channel", string(ch))
+		channels = append(channels, [2]string{string(ch), word(lang, "channel", string(ch))})
 	}
 	page, err := json.Marshal(map[string]any{"texts": said, "channels": channels})
 	if err != nil {

@@ -46,6 +46,7 @@ type Platform interface {
 	Rollback(ctx context.Context, application, typ string, c tidings.Channel, locale string) (tidings.Template, error)
 	Discard(ctx context.Context, ref tidings.TemplateRef) (int, error)
 
+	Preferences(ctx context.Context, user, application string) (tidings.Preferences, []tidings.PreferenceType, error)
 	Subscribed(ctx context.Context, s tidings.Subscription) (tidings.PreferenceType, error)
 	Subscribe(ctx context.Context, s tidings.Subscription, muted bool) error
 

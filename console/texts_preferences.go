@@ -7,6 +7,7 @@ var preferenceTexts = map[string]text{
 	"prefer.types": {"Kinds of messages", "消息类型"}, "prefer.quiet": {"Your quiet hours", "您的免打扰时段"},
 	"prefer.quiet-hint": {"What is not urgent waits until they end. Leave both times empty for none.", "非紧急消息将等到该时段结束后再发送。两个时间都留空表示不限制。"},
 	"prefer.saved":      {"Saved.", "已保存。"}, "prefer.always": {"always on", "始终接收"}, "prefer.none": {"You have not received any messages yet.", "您尚未收到任何消息。"},
+	"prefer.muted": {"muted", "已屏蔽"}, "prefer.on": {"on", "接收"}, "prefer.nothing": {"Nothing is muted.", "没有屏蔽任何消息。"},
 	"prefer.other": {"Further rules of yours stay as they are.", "您的其他规则保持不变。"},
 	"type.title":   {"What receivers call it", "接收者看到的名称"}, "type.title-hint": {"Shown where users choose what they want, and on unsubscribe pages.", "在用户的接收设置和退订页面上显示。"},
 	"type.mandatory": {"Cannot be muted on", "不可屏蔽的渠道"}, "type.mandatory-hint": {"There it also goes out in the user's quiet hours and above caps.", "在这些渠道上也不受用户免打扰时段和频次上限限制。"},

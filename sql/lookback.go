@@ -121,7 +121,7 @@ func (l *lookback) keep(ds []tidings.Delivery) (statements []statement) {
 			strs(waiting, func(r tidings.Remembered) string { return string(r.Channel) })), "\n"))
 	}
 	if len(entries) > 0 {
-		statements = append(statements, do("replace-entries", columns(messages(entries), users(entries))))
+		statements = append(statements, do("replace-entries", columns(messages(entries), users(entries))), do("distrust-users", columns(unique(users(entries)))))
 	}
 	return statements
 }

@@ -149,3 +149,35 @@ func TestTheDashboardShowsOurQueuesToAnAdminAlone(t *testing.T) {
 		chromedp.WaitVisible(chromedp.CSS("#root table")), until(`document.body.innerText.includes("normal-deliver-web")`))
 	picture(t, ctx, "queues")
 }
+
+func TestAUserChoosesWhatHeGetsOnHisPage(t *testing.T) {
+	u := startDemoUp(t, nil)
+	run := func(args ...string) string {
+		t.Helper()
+		out, errout, err := tidingsCommand(t, u.env, args...)
+		if err != nil {
+			t.Fatalf("%v: %v %s", args, err, errout)
+		}
+		return out
+	}
+	run("send", "order.refund_requested", "--user", "lin", "--data", `{"order":"A-1","amount":"1"}`, "--wait")
+	ctx := browser(t)
+	tick := `[...document.querySelectorAll("#types input")]`
+	do(t, ctx, chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile), chromedp.Navigate(u.url+"/inbox/preferences?lang=zh#token="+u.env["TIDINGS_TOKEN"]),
+		until(tick+`.length >= 2 && `+tick+`.every(i => i.checked) && !location.hash`))
+	picture(t, ctx, "preferences-phone")
+	do(t, ctx, click("#types fieldset label:last-child input"), until(`(document.getElementById("from").value = "22:00", document.getElementById("to").value = "07:30", true)`),
+		click("#form button"), until(`document.getElementById("note").textContent === "已保存。"`),
+		chromedp.EmulateViewport(1280, 900), chromedp.Navigate(u.url+"/inbox/preferences?lang=en"), // the token is kept in the tab
+		until(tick+`.filter(i => !i.checked).length === 1 && document.getElementById("to").value === "07:30"`))
+	picture(t, ctx, "preferences-wide")
+	if said := run("preferences", "ls"); !strings.Contains(said, "muted") || !strings.Contains(said, "22:00") {
+		t.Error(said)
+	}
+	run("preferences", "unmute", "--app", "demo", "--type", "order.refund_requested", "--channel", "sms")
+	run("preferences", "mute", "--channel", "web")
+	run("preferences", "quiet", "off")
+	if said := run("preferences", "ls"); strings.Contains(said, "22:00") || !strings.Contains(said, "all applications all types on web: muted") {
+		t.Error(said)
+	}
+}

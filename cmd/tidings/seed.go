@@ -47,11 +47,11 @@ func text(name, example string) tidings.Variable {
 }
 
 var demoTypes = []tidings.MessageType{
-	{Application: demoApplication, Name: "order.refund_requested", Lane: tidings.Normal, Channels: tidings.Channels,
+	{Application: demoApplication, Name: "order.refund_requested", Title: "退款申请 Refunds", Lane: tidings.Normal, Channels: tidings.Channels,
 		Variables: []tidings.Variable{text("order", "A-1001"), text("amount", "128.00"), {Name: "reason", Type: tidings.VariableString, Example: json.RawMessage(`"尺码不合适"`)}}},
-	{Application: demoApplication, Name: "code.login", Lane: tidings.Critical, Channels: []tidings.Channel{tidings.SMS}, TTL: 300,
+	{Application: demoApplication, Name: "code.login", Title: "登录验证码 Sign-in codes", Mandatory: []tidings.Channel{tidings.SMS}, Lane: tidings.Critical, Channels: []tidings.Channel{tidings.SMS}, TTL: 300,
 		Variables: []tidings.Variable{text("code", "4711")}},
-	{Application: demoApplication, Name: "notice.upgrade", Lane: tidings.Bulk, Channels: []tidings.Channel{tidings.Web},
+	{Application: demoApplication, Name: "notice.upgrade", Title: "系统公告 Notices", Lane: tidings.Bulk, Channels: []tidings.Channel{tidings.Web},
 		Variables: []tidings.Variable{text("from", "23:00"), text("to", "23:30")}},
 }
 

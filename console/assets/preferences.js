@@ -1,7 +1,8 @@
 // What a merchant's user wants to be sent. The token is the message centre's, kept in this tab.
 import { answered, element } from "/assets/messages.js";
 
-const { texts, channels } = JSON.parse(document.body.dataset.page);
+const { texts, channels: listed } = JSON.parse(document.body.dataset.page);
+const channels = Object.fromEntries(listed);
 const at = (id) => document.getElementById(id);
 const KEPT = "tidings.inbox.token";
 
@@ -53,9 +54,10 @@ function show(p) {
   for (const t of p.types) {
     const set = element("fieldset", "", at("types"), "field");
     element("legend", `${t.title || t.type} · ${t.application_name}`, set);
+    const row = element("div", "", set, "choices");
     for (const c of t.channels) {
       const must = t.mandatory.includes(c), was = !t.muted.includes(c);
-      const input = box(set, (channels[c] || c) + (must ? ` (${texts.always})` : ""), must || was, must);
+      const input = box(row, (channels[c] || c) + (must ? ` (${texts.always})` : ""), must || was, must);
       if (!must) ticks.push({ input, was, rule: { application: t.application, type: t.type, channel: c } });
     }
   }
@@ -65,10 +67,10 @@ function show(p) {
   at("to").value = q.to;
   at("timezone").value = q.timezone;
   at("quiet-channels").replaceChildren();
-  quietTicks = Object.entries(channels).map(([c, name]) => ({ c, input: box(at("quiet-channels"), name, q.channels.includes(c)) }));
-  const listed = (r) => p.types.some((t) => t.application === r.application && t.type === r.type);
+  quietTicks = listed.map(([c, name]) => ({ c, input: box(at("quiet-channels"), name, q.channels.includes(c)) }));
+  const shown = (r) => p.types.some((t) => t.application === r.application && t.type === r.type);
   at("other").textContent = texts.other;
-  at("other").hidden = !p.rules.some((r) => !listed(r));
+  at("other").hidden = !p.rules.some((r) => !shown(r));
   at("form").hidden = false;
 }
 
