@@ -77,6 +77,9 @@ var Reasons = []Reason{NoAddress, NoTemplate, TemplateFailed, TooLong, NotYetDue
 	AddressRefused, ProviderBusy, ProviderDown, ProviderSilent, Misconfigured, Interrupted, NotDelivered, NoChannel, UserGone,
 	NoRecipients, AppSuspended, Discarded, QuietTime, Muted, OverCap, Duplicate, Collapsed, OverQuota, OverBudget}
 
+// Spares are the reasons for which a user is spared a notification on the web. It stands in the history all the same.
+var Spares = []Reason{Muted, OverCap, Duplicate, Collapsed}
+
 // Delivery is one notification on one channel. There is exactly one for each (message, user, channel).
 type Delivery struct {
 	Message   ID

@@ -27,6 +27,8 @@ type InboxItem struct {
 	SeenAt     time.Time `json:"seen_at,omitzero"`
 	ReadAt     time.Time `json:"read_at,omitzero"`
 	ArchivedAt time.Time `json:"archived_at,omitzero"`
+	// Reason is why it is in the history and not among what calls for the user's eyes: one of Spares.
+	Reason Reason `json:"reason,omitempty"`
 }
 
 // Mark is a fact that a user adds to notifications of his.

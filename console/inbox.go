@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"tidings"
 )
 
 // inboxPage is what inbox.html shows: the frame of the message centre. What is in it the script reads with the user's
@@ -24,6 +26,9 @@ func (c *Console) getInbox(w http.ResponseWriter, r *http.Request) error {
 	said := map[string]string{}
 	for _, key := range inboxKeys {
 		said[strings.TrimPrefix(key, "inbox.")] = say(lang, key)
+	}
+	for _, r := range tidings.Spares {
+		said["reason."+string(r)] = word(lang, "spared", string(r))
 	}
 	page, err := json.Marshal(said)
 	if err != nil {

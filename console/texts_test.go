@@ -103,6 +103,9 @@ func TestTheClosedListsHaveTheirWords(t *testing.T) {
 	for _, c := range tidings.Channels {
 		has("channel", string(c))
 	}
+	for _, r := range tidings.Spares {
+		has("spared", string(r))
+	}
 	for _, l := range tidings.Lanes {
 		has("lane", string(l))
 	}

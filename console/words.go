@@ -42,6 +42,10 @@ var words = map[string]map[string]text{
 		"over_budget": {"over the SMS budget", "超出短信预算"}, "quiet_hours": {"quiet hours", "免打扰时段"}, "muted": {"muted by the user", "用户已屏蔽"},
 		"over_cap": {"the user has had enough of them", "超出对用户的频次上限"}, "duplicate": {"the same was said before", "与此前消息重复"}, "collapsed": {"a newer one took its place", "已被更新的消息取代"},
 	},
+	"spared": {
+		"muted": {"you muted these", "您已屏蔽此类消息"}, "over_cap": {"you had many of these", "此类消息较多，未再提醒"},
+		"duplicate": {"said before", "与此前消息重复"}, "collapsed": {"a newer one took its place", "已被更新的消息取代"},
+	},
 	"scope": {
 		"messages:send": {"send and cancel messages", "发送与取消消息"}, "messages:read": {"read messages and traces", "查看消息与轨迹"},
 		"templates:write": {"write types and templates", "编辑消息类型与模板"}, "directory:write": {"write the directory (admins grant it)", "维护通讯录（须管理员授予）"},

@@ -219,7 +219,7 @@ func TestInTheInboxTheOlderIsGoneIfItsTypeSaysSo(t *testing.T) {
 		must(t, err)
 		items, _, err := db.Inbox(ctx, "u00", tidings.InboxQuery{})
 		must(t, err)
-		if unread != 1 || len(items) != 6 {
+		if unread != 1 || len(items) != 6 || items[0].Reason != tidings.NoReason || items[1].Reason != tidings.Collapsed {
 			t.Errorf("%d unread, %d in the history", unread, len(items))
 		}
 		w.balanced()

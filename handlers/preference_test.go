@@ -81,7 +81,7 @@ func TestWhatAUserMutedIsNotSentAndStaysInTheHistory(t *testing.T) {
 		must(t, err)
 		heads, err := db.Heads(ctx, []string{"u00"})
 		must(t, err)
-		if len(items) != 1 || items[0].Number != 0 || unread != 0 || len(news) != 0 || heads["u00"] != 0 {
+		if len(items) != 1 || items[0].Reason != tidings.Muted || items[0].Number != 0 || unread != 0 || len(news) != 0 || heads["u00"] != 0 {
 			t.Errorf("%d in the history, %d unread and %d shown as such, head %d", len(items), unread, len(news), heads["u00"])
 		}
 		for _, d := range w.trace(m) {

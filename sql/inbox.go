@@ -54,6 +54,7 @@ func (db *DB) fill(ctx context.Context, user string, items []tidings.InboxItem) 
 		Message          int64 `db:"message_id"`
 		Channel          tidings.Channel
 		Number           int64
+		Reason           tidings.Reason
 		Title, Body, URL string
 		Made             bool
 	}
@@ -69,6 +70,9 @@ func (db *DB) fill(ctx context.Context, user string, items []tidings.InboxItem) 
 	for _, r := range rows {
 		item := at[r.Message]
 		item.Number = max(item.Number, r.Number)
+		if r.Channel == tidings.Web && slices.Contains(tidings.Spares, r.Reason) {
+			item.Reason = r.Reason
+		}
 		rank := len(tidings.Channels) - slices.Index(tidings.Channels, r.Channel)
 		if r.Made && rank > best[r.Message] {
 			best[r.Message] = rank

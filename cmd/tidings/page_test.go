@@ -180,4 +180,8 @@ func TestAUserChoosesWhatHeGetsOnHisPage(t *testing.T) {
 	if said := run("preferences", "ls"); strings.Contains(said, "22:00") || !strings.Contains(said, "all applications all types on web: muted") {
 		t.Error(said)
 	}
+	run("send", "order.refund_requested", "--user", "lin", "--channel", "web", "--data", `{"order":"A-2","amount":"1"}`, "--wait")
+	do(t, ctx, chromedp.Navigate(u.url+"/inbox?lang=en"), until(`document.querySelectorAll("#list li").length === 2`),
+		until(`document.querySelector("#list li.spared").innerText.includes("you muted these") && !document.querySelector("#list li.spared button")`))
+	picture(t, ctx, "inbox-spared")
 }

@@ -7,7 +7,8 @@ const { lang, comet, texts: textsJSON } = document.body.dataset;
 const texts = JSON.parse(textsJSON);
 const at = (id) => document.getElementById(id);
 const clock = new Intl.DateTimeFormat(lang === "zh" ? "zh-CN" : "en", { dateStyle: "medium", timeStyle: "short" });
-const lineTexts = { read: texts.read, wasRead: texts["was-read"], you: texts.you, merchant: texts.merchant, store: texts.store };
+const lineTexts = { read: texts.read, wasRead: texts["was-read"], you: texts.you, merchant: texts.merchant, store: texts.store,
+  spared: (reason) => texts["reason." + reason] || reason };
 const KEPT = "tidings.inbox.token"; // for a reload of this tab
 const PAGE = 20;
 

@@ -22,7 +22,8 @@ export function through(via = [], texts) {
 export function line(message, { texts, clock, markRead }) {
   const li = document.createElement("li");
   li.dataset.id = message.id;
-  li.classList.toggle("new", !message.read_at);
+  li.classList.toggle("new", !message.read_at && !message.reason);
+  li.classList.toggle("spared", !!message.reason); // in the history, and calling for nobody's eyes
   const title = element("h3", "", li);
   const link = message.url && safeLink(message.url);
   const name = element(link ? "a" : "span", message.title || message.type, title);
@@ -36,7 +37,8 @@ export function line(message, { texts, clock, markRead }) {
   element("time", clock.format(new Date(message.at)), facts).dateTime = message.at;
   element("span", through(message.via, texts), facts);
   if (message.number) element("span", "#" + message.number, facts);
-  if (message.read_at) element("span", texts.wasRead, facts);
+  if (message.reason) element("span", texts.spared?.(message.reason) ?? message.reason, facts);
+  else if (message.read_at) element("span", texts.wasRead, facts);
   else {
     const button = element("button", texts.read, facts);
     button.type = "button";

@@ -22,7 +22,7 @@ ORDER BY v.message_id LIMIT $7
 
 -- name: inbox-contents
 -- Every channel's content of a user's notifications; the reader picks.
-SELECT d.message_id, d.channel, d.number, coalesce(c.title, '') AS title, coalesce(c.body, '') AS body, coalesce(c.url, '') AS url,
+SELECT d.message_id, d.channel, d.number, d.reason, coalesce(c.title, '') AS title, coalesce(c.body, '') AS body, coalesce(c.url, '') AS url,
     CASE WHEN c.reason = '' THEN 1 ELSE 0 END AS made
 FROM rows(message_id bigint) CROSS JOIN deliveries d
 LEFT JOIN contents c ON c.message_id = d.message_id AND c.channel = d.channel AND c.locale = d.locale
