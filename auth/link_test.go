@@ -48,3 +48,14 @@ func TestALinkOpensWhatItWasMadeForAndNothingElse(t *testing.T) {
 		}
 	}
 }
+
+func FuzzALinkOpensOnlyAsItWasMade(f *testing.F) {
+	links := auth.NewLinks([]byte("a master secret of at least 32 characters"))
+	f.Add(links.Token(tidings.Subscription{User: "u-lin", Application: "orders", Type: "order.paid", Channel: tidings.SMS}))
+	f.Add("")
+	f.Fuzz(func(t *testing.T, token string) {
+		if s, ok := links.Open(token); ok && links.Token(s) != token {
+			t.Errorf("%q opens as %+v", token, s)
+		}
+	})
+}

@@ -116,12 +116,12 @@ func (l *lookback) keep(ds []tidings.Delivery) (statements []statement) {
 	users := func(rs []tidings.Remembered) []string {
 		return strs(rs, func(r tidings.Remembered) string { return r.User })
 	}
+	if len(entries) > 0 { // users before deliveries, as where preferences change
+		statements = append(statements, do("distrust-users", columns(unique(users(entries)))), do("replace-entries", columns(messages(entries), users(entries))))
+	}
 	if len(waiting) > 0 {
 		statements = append(statements, do("collapse-waiting", columns(messages(waiting), users(waiting),
 			strs(waiting, func(r tidings.Remembered) string { return string(r.Channel) })), "\n"))
-	}
-	if len(entries) > 0 {
-		statements = append(statements, do("replace-entries", columns(messages(entries), users(entries))), do("distrust-users", columns(unique(users(entries)))))
 	}
 	return statements
 }

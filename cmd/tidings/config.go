@@ -72,7 +72,7 @@ var settings = []setting{
 	{name: "admin-token", group: forDoors, fallback: "", field: func(c *config) *string { return &c.AdminToken }, secret: true,
 		reason: "lets the first admin in; 'up' makes one and keeps it in the data directory; api has none unless set, so that no door is open by default"},
 	{name: "public-url", group: forWorkers, fallback: "http://127.0.0.1:8080", field: func(c *config) *string { return &c.PublicURL },
-		reason: "where providers reach this system with delivery reports; right when the gateway runs on the same machine"},
+		reason: "where providers reach this system with delivery reports, and users with unsubscribe links; right when the gateway runs on the same machine and nobody gets links"},
 	{name: "demo", group: forDoors, fallback: "", field: func(c *config) *string { return &c.Demo },
 		reason: "true serves the page /demo, on which anyone who reaches it is one of the demo's users; never where real users are"},
 	{name: "lanes", group: forWorkers, fallback: "critical,normal,bulk", field: func(c *config) *string { return &c.Lanes },
