@@ -57,6 +57,8 @@ type Entry struct {
 	URL         string    `json:"url,omitempty"`
 	Via         []string  `json:"via,omitempty"` // "m:acme", "s:acme-1", "u"
 	At          time.Time `json:"at,omitzero"`   // when it was accepted
+	// Replaces says that an older entry may be gone from the list: see MessageType.Replace. A page that is open reads it anew.
+	Replaces bool `json:"replaces,omitempty"`
 }
 
 // UserEntry is an entry of a user's inbox.

@@ -14,6 +14,8 @@ type Item struct {
 	User    string
 	Locale  string
 	Number  int64 // of a web delivery: its place in the inbox
+	// Replaces says that older entries make place for it there.
+	Replaces bool
 }
 
 // Audienced is a message whose audience is to be resolved, with the progress that earlier pages made.

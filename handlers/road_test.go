@@ -32,6 +32,7 @@ type world struct {
 type streams struct {
 	mu      sync.Mutex
 	numbers map[string][]int64
+	renews  int // entries upon which a page reads its list anew
 	fail    error
 }
 
@@ -43,6 +44,9 @@ func (s *streams) Append(_ context.Context, entries []tidings.UserEntry) error {
 	}
 	for _, e := range entries {
 		s.numbers[e.User] = append(s.numbers[e.User], e.Entry.Number)
+		if e.Entry.Replaces {
+			s.renews++
+		}
 	}
 	return nil
 }

@@ -140,9 +140,10 @@ type entryRow struct {
 	AcceptedAt       int64 `db:"accepted_at"`
 	Via              string
 	Title, Body, URL string
+	Replaces         bool
 }
 
 func (r entryRow) entry() tidings.Entry {
 	return tidings.Entry{Number: r.Number, ID: tidings.ID(r.ID), Application: r.Application, Type: r.Type, Title: r.Title,
-		Body: r.Body, URL: r.URL, Via: splitVia(r.Via), At: timeOf(r.AcceptedAt)}
+		Body: r.Body, URL: r.URL, Via: splitVia(r.Via), At: timeOf(r.AcceptedAt), Replaces: r.Replaces}
 }

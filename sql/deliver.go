@@ -20,11 +20,12 @@ type webRow struct {
 	AcceptedAt       int64 `db:"accepted_at"`
 	Via              string
 	Title, Body, URL string
+	Replaces         int
 }
 
 func (r webRow) entry() tidings.UserEntry {
 	return tidings.UserEntry{User: r.User, Entry: tidings.Entry{Number: r.Number, ID: tidings.ID(r.Message), Application: r.Application,
-		Type: r.Type, Title: r.Title, Body: r.Body, URL: r.URL, Via: splitVia(r.Via), At: timeOf(r.AcceptedAt)}}
+		Type: r.Type, Title: r.Title, Body: r.Body, URL: r.URL, Via: splitVia(r.Via), At: timeOf(r.AcceptedAt), Replaces: r.Replaces == 1}}
 }
 
 // Number returns the entries of web deliveries, to be appended to the streams. What waited for its time and is queued gets

@@ -222,7 +222,7 @@ func (r *recent) entries(ss []tidings.Segment) (entries []tidings.UserEntry, ok 
 			return nil, false
 		}
 		entries[i] = tidings.UserEntry{User: item.User, Entry: tidings.Entry{Number: item.Number, ID: m.ID, Application: m.Application, Type: m.Type,
-			Title: c.Content.Title, Body: c.Content.Body, URL: c.Content.URL, Via: via, At: m.AcceptedAt}}
+			Title: c.Content.Title, Body: c.Content.Body, URL: c.Content.URL, Via: via, At: m.AcceptedAt, Replaces: item.Replaces}}
 	}
 	return entries, true
 }

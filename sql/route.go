@@ -222,7 +222,7 @@ func (db *DB) afterRoute(s tidings.Segment, ds []tidings.Delivery) (next []segme
 		var items []tidings.Item
 		for _, d := range ds {
 			if d.Channel == c && (d.State == tidings.Queued || d.Number > 0) {
-				items = append(items, tidings.Item{Message: d.Message, User: d.User, Locale: d.Locale, Number: d.Number})
+				items = append(items, tidings.Item{Message: d.Message, User: d.User, Locale: d.Locale, Number: d.Number, Replaces: d.Back != nil && d.Back.Replace})
 			}
 		}
 		next = append(next, db.follow(s, tidings.Deliver, c, len(next), items)...)

@@ -9,6 +9,8 @@ export interface Message {
   url?: string;
   via?: string[];
   at?: string;
+  /** An older message may be gone from the inbox: read the list anew. */
+  replaces?: boolean;
 }
 
 /** The user may no longer see what stood at this number. */

@@ -117,7 +117,8 @@ function arrive(message) {
   offer(message.via);
   if (message.id > newest) newest = message.id;
   if (shown.has(message.id) || dimension && !(message.via || []).includes(dimension)) return;
-  keep(message, "prepend").classList.add("fresh");
+  if (message.replaces) load().catch(failed); // an older one may be gone
+  else keep(message, "prepend").classList.add("fresh");
   at("empty").hidden = true;
   note(`${texts.new}: ${message.title || message.type}`);
 }

@@ -17,6 +17,8 @@ SELECT i.user_id, i.head, i.acked FROM rows(user_id text) CROSS JOIN inboxes i W
 SELECT i.head, coalesce(x.number, 0) AS number, coalesce(x.message_id, 0) AS id, coalesce(m.application, '') AS application,
     coalesce(m.type, '') AS type, coalesce(m.accepted_at, 0) AS accepted_at, coalesce(n.via, '') AS via,
     coalesce(c.title, '') AS title, coalesce(c.body, '') AS body, coalesce(c.url, '') AS url,
+    CASE WHEN m.collapse_key <> '' AND EXISTS (SELECT 1 FROM types t
+        WHERE t.application = m.application AND t.name = m.type AND instr(t.spec, '"replace":true') > 0) THEN 1 ELSE 0 END AS replaces,
     CASE WHEN coalesce(d.reason, '') <> 'collapsed' AND (instr(n.via, ',u,') > 0 OR EXISTS (SELECT 1 FROM memberships ms
         WHERE ms.user_id = n.user_id AND instr(n.via, ',' || ms.dimension || ',') > 0)) THEN 1 ELSE 0 END AS seen
 FROM inboxes i

@@ -152,7 +152,9 @@ FROM rows(message_id bigint, user_id text, channel text, application text, lane 
 -- cancel may have come between the release of what waited and this.
 SELECT d.message_id, d.user_id, d.state, d.number, CASE WHEN d.expires_at <= now_us() THEN 1 ELSE 0 END AS expired,
     CASE WHEN m.canceled_at <> 0 THEN 1 ELSE 0 END AS canceled, m.application, m.type, m.accepted_at, n.via,
-    coalesce(c.title, '') AS title, coalesce(c.body, '') AS body, coalesce(c.url, '') AS url
+    coalesce(c.title, '') AS title, coalesce(c.body, '') AS body, coalesce(c.url, '') AS url,
+    CASE WHEN m.collapse_key <> '' AND EXISTS (SELECT 1 FROM types t
+        WHERE t.application = m.application AND t.name = m.type AND instr(t.spec, '"replace":true') > 0) THEN 1 ELSE 0 END AS replaces
 FROM rows(message_id bigint, user_id text) JOIN deliveries d
     ON d.message_id = rows.message_id AND d.user_id = rows.user_id AND d.channel = 'web'
 JOIN messages m ON m.id = rows.message_id
