@@ -17,7 +17,8 @@ type Message struct {
 	Channels    []Channel       // a narrowing of the type's channels; none means all of them
 	SendAt      time.Time       // zero: at once
 	ExpiresAt   time.Time       // never sent after this
-	// CollapseKey lets a newer notification replace an older one of the same key where the channel can.
+	// CollapseKey lets a newer notification take the place of an older one of the application with the same key: while it waits,
+	// in the inbox if the type says so, and at a provider that can.
 	CollapseKey string
 	// CancellationKey lets the application cancel what is pending without knowing the message's id.
 	CancellationKey string

@@ -2,6 +2,8 @@ package handlers_test
 
 import (
 	"context"
+	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -194,6 +196,32 @@ func TestAnUnsubscribeLinkIsPutInWhenItIsSent(t *testing.T) {
 		must(t, err)
 		if len(items) != 1 || items[0].Body != "A-1 退订 " {
 			t.Errorf("the history shows whose link it was: %+v", items)
+		}
+	})
+}
+
+func TestChangesOfPreferencesAtOnceLoseNothing(t *testing.T) {
+	sqltest.Each(t, func(t *testing.T, db *sql.DB) {
+		w := newWorld(t, db)
+		ctx := tidings.WithActor(context.Background(), tidings.UserActor("u00", "link"))
+		var wg sync.WaitGroup
+		errs := make([]error, 12)
+		for i := range errs {
+			wg.Go(func() {
+				_, errs[i] = db.ChangePreferences(ctx, "u00", func(p tidings.Preferences) (tidings.Preferences, error) {
+					return p.Mute("orders", fmt.Sprintf("type%d", i), tidings.SMS, true), nil
+				})
+			})
+		}
+		wg.Wait()
+		must(w.t, errs...)
+		p, _, err := db.UserPreferences(ctx, "u00")
+		must(t, err)
+		if len(p.Rules) != len(errs) {
+			t.Errorf("%d rules of %d", len(p.Rules), len(errs))
+		}
+		if _, err := db.ChangePreferences(ctx, "nobody", func(p tidings.Preferences) (tidings.Preferences, error) { return p, nil }); tidings.CodeOf(err) != tidings.NotFound {
+			t.Errorf("one who is not there: %v", err)
 		}
 	})
 }

@@ -66,7 +66,7 @@ func newSend(d *deps) *cobra.Command {
 	flags.DurationVar(&f.in, "in", 0, "send after this time (2h30m)")
 	flags.StringVar(&f.sendAt, "at", "", "send at this time (RFC 3339)")
 	flags.DurationVar(&f.expireIn, "expire-in", 0, "do not send later than after this time")
-	flags.StringVar(&f.body.CollapseKey, "collapse-key", "", "let it replace an older one of this key where the channel can")
+	flags.StringVar(&f.body.CollapseKey, "collapse-key", "", "let it take the place of older ones with this key that still wait, and where the channel can")
 	flags.StringVar(&f.body.CancellationKey, "cancellation-key", "", "let it be canceled by this key")
 	flags.StringVar(&f.idempotency, "idempotency-key", "", "send it once, however often the command is repeated")
 	flags.BoolVar(&f.wait, "wait", false, "wait until it is done and show its trace")

@@ -191,7 +191,7 @@ func everyPage(t *testing.T) {
 	for _, width := range []int64{1280, 375} {
 		admin.do(chromedp.EmulateViewport(width, 812))
 		for _, lang := range []string{"zh", "en"} {
-			for _, p := range append(consolePages(), "GET /console/none", "GET /console/sign-in", "GET /inbox") {
+			for _, p := range append(consolePages(), "GET /console/none", "GET /console/sign-in", "GET /inbox", "GET /inbox/preferences") {
 				path, get := strings.CutPrefix(p, "GET ")
 				if !get {
 					continue
