@@ -85,11 +85,11 @@ func (q *QuietHours) validate(errs *FieldErrors) {
 		errs.Add("quiet.timezone", "unknown", "a time zone such as Asia/Shanghai")
 	}
 	if len(q.Channels) == 0 {
-		errs.Add("quiet.channels", "empty", "at least one of web, app, sms")
+		errs.Add("quiet.channels", "empty", "at least one of "+Names(Channels))
 	}
 	for _, c := range q.Channels {
 		if !c.Valid() {
-			errs.Add("quiet.channels", "unknown", "web, app or sms")
+			errs.Add("quiet.channels", "unknown", "one of "+Names(Channels))
 		}
 	}
 }
@@ -151,11 +151,11 @@ func (t MessageType) Validate() FieldErrors {
 		errs.Add("lane", "unknown", "one of critical, normal, bulk")
 	}
 	if len(t.Channels) == 0 {
-		errs.Add("channels", "empty", "at least one of web, app, sms")
+		errs.Add("channels", "empty", "at least one of "+Names(Channels))
 	}
 	for _, c := range t.Channels {
 		if !c.Valid() {
-			errs.Add("channels", "unknown", "web, app or sms")
+			errs.Add("channels", "unknown", "one of "+Names(Channels))
 		}
 	}
 	for c, p := range t.OnUnknown {

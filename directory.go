@@ -55,12 +55,12 @@ func (m Membership) Dimension() string {
 	return ViaMerchant + m.Merchant
 }
 
-// Address is where a user is reached on a channel: a phone number (E.164) for sms, a channel id of the push provider
-// for app. Addresses are kept sealed and are never given back to applications.
+// Address is where a user is reached on a channel. Addresses are kept sealed and are never given back to applications. What Value
+// is depends on the channel: see ValidateAddresses.
 type Address struct {
 	Channel  Channel `json:"channel"`
 	Value    string  `json:"value"`
-	Provider string  `json:"provider,omitempty"` // app: "baidu"
+	Provider string  `json:"provider,omitempty"` // app: "baidu", "webpush"; bot: "dingtalk"
 	Platform string  `json:"platform,omitempty"` // app: "android", "ios", "harmony"
 }
 
@@ -129,18 +129,18 @@ func ValidateAddresses(as []Address) FieldErrors {
 	seen := map[Channel]bool{}
 	for i, a := range as {
 		field := "addresses[" + strconv.Itoa(i) + "]"
-		if a.Channel != App && a.Channel != SMS {
-			errs.Add(field+".channel", "unknown", "app or sms; the web needs no address")
+		if !slices.Contains(Addressed, a.Channel) {
+			errs.Add(field+".channel", "unknown", "one of "+Names(Addressed)+"; the web needs no address")
 		}
 		if seen[a.Channel] {
 			errs.Add(field+".channel", "repeated", "a user has one address on a channel")
 		}
 		seen[a.Channel] = true
-		if a.Channel == SMS && !validPhone(a.Value) {
-			errs.Add(field+".value", "malformed", "a phone number in E.164: + and 7 to 15 digits")
+		if wrong := a.wrong(); wrong != "" {
+			errs.Add(field+".value", "malformed", wrong)
 		}
-		if a.Channel == App && !validDevice(a.Value) {
-			errs.Add(field+".value", "malformed", "the push provider's channel id: 1 to 256 visible ASCII characters")
+		if a.Channel == Bot && !slices.Contains(Bots, a.Provider) {
+			errs.Add(field+".provider", "unknown", "one of "+strings.Join(Bots, ", "))
 		}
 		if a.Provider != "" {
 			errs.name(field+".provider", a.Provider)
@@ -166,22 +166,6 @@ func ValidLocale(s string) bool {
 		}
 	}
 	return len(s) <= 35
-}
-
-func validPhone(s string) bool {
-	if len(s) < 8 || len(s) > 16 || s[0] != '+' || s[1] == '0' {
-		return false
-	}
-	return strings.Trim(s[1:], "0123456789") == ""
-}
-
-func validDevice(s string) bool {
-	for i := 0; i < len(s); i++ {
-		if s[i] <= ' ' || s[i] > '~' {
-			return false
-		}
-	}
-	return s != "" && len(s) <= 256
 }
 
 func (f *FieldErrors) name(field, s string) {

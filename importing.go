@@ -92,7 +92,7 @@ func (l ImportLine) Validate() (errs FieldErrors) {
 var importColumns = map[string][]string{
 	"merchant": {"merchant", "name", "attributes", "deleted"},
 	"store":    {"store", "merchant", "name", "region", "timezone", "hours", "holidays", "attributes", "deleted"},
-	"user":     {"user", "name", "locale", "memberships", "sms", "app", "platform", "deleted"},
+	"user":     {"user", "name", "locale", "memberships", "sms", "app", "platform", "email", "webhook", "bot", "deleted"},
 }
 
 // ImportHeader is the header of a CSV file of the directory: which column is what.
@@ -152,8 +152,8 @@ func (h ImportHeader) Lines(record []string) ([]ImportLine, FieldErrors) {
 		line.User = &ImportUser{User: User{ID: id, Name: either(v["name"], id), Locale: v["locale"], Memberships: memberships}, Deleted: deleted}
 	}
 	lines := []ImportLine{line}
-	if h[0] == "user" && !deleted && (slices.Contains(h, "sms") || slices.Contains(h, "app")) {
-		lines = append(lines, ImportLine{Addresses: &ImportAddresses{User: id, Addresses: UserAddresses(v["sms"], v["app"], v["platform"])}})
+	if h[0] == "user" && !deleted && slices.ContainsFunc(Addressed, func(c Channel) bool { return slices.Contains(h, string(c)) }) {
+		lines = append(lines, ImportLine{Addresses: &ImportAddresses{User: id, Addresses: UserAddresses(v)}})
 	}
 	return lines, errs
 }
@@ -213,14 +213,23 @@ func ParseMemberships(texts []string) ([]Membership, error) {
 	return ms, nil
 }
 
-// UserAddresses are the addresses of a user with this phone and device; either may be missing.
-func UserAddresses(phone, device, platform string) []Address {
+// UserAddresses are the addresses of a user as a row of a table or flags give them: values by channel, and for app the platform.
+// A bot is written PROVIDER:VALUE. What is missing is no address.
+func UserAddresses(values map[string]string) []Address {
 	addresses := []Address{}
-	if phone != "" {
-		addresses = append(addresses, Address{Channel: SMS, Value: phone})
-	}
-	if device != "" {
-		addresses = append(addresses, Address{Channel: App, Value: device, Provider: "baidu", Platform: either(platform, "android")})
+	for _, c := range Addressed {
+		a := Address{Channel: c, Value: values[string(c)]}
+		switch {
+		case a.Value == "":
+			continue
+		case c == App:
+			a.Provider, a.Platform = "baidu", either(values["platform"], "android")
+		case c == Bot:
+			if provider, value, ok := strings.Cut(a.Value, ":"); ok {
+				a.Provider, a.Value = provider, value
+			}
+		}
+		addresses = append(addresses, a)
 	}
 	return addresses
 }

@@ -33,7 +33,7 @@ func (q Quota) Validate() FieldErrors {
 	}
 	for c, n := range q.Daily {
 		if !c.Valid() {
-			errs.Add("daily", "unknown", "web, app or sms")
+			errs.Add("daily", "unknown", "one of "+Names(Channels))
 		}
 		if n < 0 || n > maxQuota {
 			errs.Add("daily."+string(c), "out_of_range", "deliveries a day, 0 for no limit")

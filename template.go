@@ -15,9 +15,9 @@ type Template struct {
 	Locale      string        `json:"locale"`
 	Version     int           `json:"version"`
 	State       TemplateState `json:"state"`
-	Title       string        `json:"title,omitempty"` // web, app
+	Title       string        `json:"title,omitempty"` // all but sms
 	Body        string        `json:"body"`
-	URL         string        `json:"url,omitempty"` // web, app: what a click opens
+	URL         string        `json:"url,omitempty"` // all but sms: what a click opens
 	// ProviderCode is the name under which the channel's provider knows the template, where it needs one.
 	ProviderCode string    `json:"provider_code,omitempty"`
 	Signature    string    `json:"signature,omitempty"` // sms: who sends, put in front of the body: "【Acme】"

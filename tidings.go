@@ -3,8 +3,8 @@
 // An application (an internal team) sends a message of one of its message types to an audience: merchants, their
 // stores, users. The message passes four stages. Acquire asks who: the audience becomes one notification for each
 // user. Render asks what: the published template of each channel and locale becomes content. Route asks which way:
-// each notification becomes deliveries, one for each channel. Deliver hands each to the web page, the mobile app or
-// the SMS gateway. SQL holds the truth of every step; Redis only carries.
+// each notification becomes deliveries, one for each channel. Deliver hands each to the web page, or to the provider
+// of its channel: a push service, an SMS gateway, a mail server. SQL holds the truth of every step; Redis only carries.
 //
 // The package imports the standard library alone, and its types know nothing of tables or queues.
 package tidings
@@ -13,22 +13,6 @@ import (
 	"fmt"
 	"strings"
 )
-
-// Channel is a way to reach a user.
-type Channel string
-
-// The channels.
-const (
-	Web Channel = "web" // the merchant's page, over Comet
-	App Channel = "app" // the mobile app, by a push provider
-	SMS Channel = "sms" // a text message, by the SMS gateway
-)
-
-// Channels lists every channel in the order in which they are shown.
-var Channels = []Channel{Web, App, SMS}
-
-// Valid tells whether c is a channel.
-func (c Channel) Valid() bool { return c == Web || c == App || c == SMS }
 
 // Lane is a priority class. Lanes have queues and workers of their own, so that a campaign never stands before a
 // one-time code.

@@ -52,7 +52,7 @@ func (s *idle) Application(_ context.Context, id string) (tidings.Application, e
 func (s *idle) Applications(context.Context) ([]tidings.Application, error) { return nil, nil }
 
 func (idleTypes) Type(_ context.Context, application, name string) (tidings.MessageType, error) {
-	return tidings.MessageType{Application: application, Name: name, Lane: tidings.Normal, Channels: tidings.Channels,
+	return tidings.MessageType{Application: application, Name: name, Lane: tidings.Normal, Channels: []tidings.Channel{tidings.Web, tidings.App, tidings.SMS},
 		Variables: []tidings.Variable{{Name: "order", Type: tidings.VariableString}, {Name: "amount", Type: tidings.VariableNumber}}}, nil
 }
 

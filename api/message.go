@@ -84,7 +84,7 @@ func (r *messageRequest) checkChannels(typ tidings.MessageType, errs *tidings.Fi
 		field := "channels[" + strconv.Itoa(i) + "]"
 		switch {
 		case !c.Valid():
-			errs.Add(field, "unknown", "web, app or sms")
+			errs.Add(field, "unknown", "one of "+tidings.Names(tidings.Channels))
 		case !slices.Contains(typ.Channels, c):
 			errs.Add(field, "not_allowed", "the message type does not use this channel")
 		case slices.Contains(r.Channels[:i], c):

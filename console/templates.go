@@ -166,7 +166,7 @@ func render(t tidings.Template, data string) tidings.TemplateRendering {
 func (v *visit) readTemplate(typ tidings.MessageType) tidings.Template {
 	t := tidings.Template{Application: typ.Application, Type: typ.Name, Channel: tidings.Channel(v.value("channel")), Locale: v.value("locale"),
 		Title: v.value("title"), Body: v.value("body"), URL: v.value("url"), ProviderCode: v.value("provider_code"), Signature: v.value("signature")}
-	if t.Channel == tidings.SMS {
+	if !t.Channel.Titled() {
 		t.Title, t.URL = "", "" // the fields are there for the other channels
 	} else {
 		t.Signature = ""

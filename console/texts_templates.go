@@ -7,7 +7,7 @@ var templateTexts = map[string]text{
 	"templates": {"Templates", "模板"}, "templates.of": {"Templates of %s", "%s 的模板"}, "templates.none": {"No templates.", "暂无模板。"}, "templates.missing": {"%s has no template: nothing is sent there.", "%s渠道没有模板，不会发送。"},
 	"template.write": {"Write one", "新建模板"}, "template.new-version": {"New version", "新版本"}, "template.text": {"Text", "正文"}, "template.subject": {"Title", "标题"}, "template.url": {"Link", "链接"},
 	"template.edit": {"Write a template", "编辑模板"}, "template.edit-lead": {"Versions are never changed: what you save is a new one, as a draft.", "版本不可修改：保存后会生成一个新的草稿版本。"},
-	"template.not-sms": {"Web page and mobile app.", "仅网页与移动应用。"}, "template.only-sms": {"SMS: put in front of the text.", "仅短信：置于正文之前。"}, "template.liquid": {"Liquid. The variables:", "使用 Liquid 语法。可用变量："},
+	"template.not-sms": {"Every channel but SMS.", "除短信外的所有渠道。"}, "template.only-sms": {"SMS: put in front of the text.", "仅短信：置于正文之前。"}, "template.liquid": {"Liquid. The variables:", "使用 Liquid 语法。可用变量："},
 	"template.signature": {"Signature", "签名"}, "template.code": {"Provider's template code", "服务商模板编号"}, "template.code-hint": {"Where the provider needs one.", "服务商要求时填写。"},
 	"template.data": {"Data", "数据"}, "template.data-hint": {"For the preview only.", "仅用于预览。"}, "template.save": {"Save as a draft", "保存为草稿"},
 	"template.title": {"%s · %s · version %d", "%s · %s · 版本 %d"}, "template.next": {"What is next", "下一步"}, "template.source": {"Source", "模板源码"}, "template.percent-of": {"for %d %% of the stores", "对 %d%% 的门店生效"},

@@ -6,7 +6,8 @@ var words = map[string]map[string]text{
 		"admin": {"admin", "管理员"}, "operator": {"operator", "运维"}, "approver": {"approver", "审核人"},
 		"developer": {"developer", "开发者"}, "viewer": {"viewer", "只读"},
 	},
-	"channel": {"web": {"web page", "网页"}, "app": {"mobile app", "移动应用"}, "sms": {"SMS", "短信"}},
+	"channel": {"web": {"web page", "网页"}, "app": {"mobile app", "移动应用"}, "sms": {"SMS", "短信"}, "email": {"e-mail", "邮件"},
+		"webhook": {"the merchant's system", "商户系统"}, "bot": {"group robot", "群机器人"}},
 	"lane": {
 		"critical": {"critical: first of all", "关键：最优先"}, "normal": {"normal", "普通"}, "bulk": {"bulk: campaigns", "批量：营销活动"},
 	},

@@ -73,7 +73,7 @@ func (p *Platform) validateKey(k tidings.Key) tidings.FieldErrors {
 	}
 	for i, c := range k.Channels {
 		if !c.Valid() || slices.Contains(k.Channels[:i], c) {
-			errs.Add("channels["+strconv.Itoa(i)+"]", "unknown", "once each of web, app, sms")
+			errs.Add("channels["+strconv.Itoa(i)+"]", "unknown", "once each of "+tidings.Names(tidings.Channels))
 		}
 	}
 	if (k.Kind == tidings.MerchantKey) != (k.Dimension != "") {

@@ -134,7 +134,7 @@ func (p *Platform) Apply(ctx context.Context, a tidings.Application) (tidings.Ap
 		errs.Add("purpose", "missing", "what you want to send, and to whom")
 	}
 	if len(a.Channels) == 0 {
-		errs.Add("channels", "missing", "at least one of web, app, sms")
+		errs.Add("channels", "missing", "at least one of "+tidings.Names(tidings.Channels))
 	}
 	if a.Volume < 1 {
 		errs.Add("volume", "missing", "how many messages a day you expect to send")
@@ -164,7 +164,7 @@ func validateApplication(a tidings.Application) (errs tidings.FieldErrors) {
 	}
 	for i, c := range a.Channels {
 		if !c.Valid() || slices.Contains(a.Channels[:i], c) {
-			errs.Add("channels["+strconv.Itoa(i)+"]", "unknown", "once each of web, app, sms")
+			errs.Add("channels["+strconv.Itoa(i)+"]", "unknown", "once each of "+tidings.Names(tidings.Channels))
 		}
 	}
 	if len(a.Origins) > maxOrigins {

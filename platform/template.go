@@ -31,7 +31,7 @@ func (p *Platform) CreateTemplate(ctx context.Context, t tidings.Template) (tidi
 	if !tidings.ValidLocale(t.Locale) {
 		errs.Add("locale", "malformed", "a language tag such as zh-CN")
 	}
-	if t.Channel == tidings.SMS && (t.Title != "" || t.URL != "") {
+	if !t.Channel.Titled() && (t.Title != "" || t.URL != "") {
 		errs.Add("title", "unknown", "an SMS has neither title nor url")
 	}
 	if t.Channel != tidings.SMS && t.Signature != "" || len(t.Signature) > maxSignature {

@@ -181,7 +181,7 @@ type contentRow struct {
 	Title, Body, URL string
 }
 
-// rank orders the contents of a message for one who has no locale of his own: web, app, sms, and in each DefaultLocale first.
+// rank orders the contents of a message for one who has no locale of his own: in the order of tidings.Channels, and in each DefaultLocale first.
 func (c contentRow) rank() int {
 	rank := 2 * (len(tidings.Channels) - slices.Index(tidings.Channels, c.Channel))
 	if c.Locale == tidings.DefaultLocale {

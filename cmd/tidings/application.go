@@ -22,7 +22,7 @@ func (f *appFlags) on(c *cobra.Command) *cobra.Command {
 	flags.StringVar(&f.name, "name", "", "what people call it")
 	flags.StringVar(&f.owner, "owner", "", "who answers for it")
 	flags.StringVar(&f.purpose, "purpose", "", "what it sends, and to whom")
-	flags.StringSliceVar(&f.channels, "channel", nil, "a channel that it wants: web, app, sms (repeatable)")
+	flags.StringSliceVar(&f.channels, "channel", nil, "a channel that it wants: "+tidings.Names(tidings.Channels)+" (repeatable)")
 	flags.IntVar(&f.volume, "volume", 0, "messages a day that it expects to send")
 	flags.StringSliceVar(&f.origins, "origin", nil, "a site whose pages may connect with its tokens (repeatable)")
 	return withClient(c)

@@ -127,19 +127,27 @@ func newUserList(d *deps) *cobra.Command {
 }
 
 func newUserAddress(d *deps) *cobra.Command {
-	var phone, device, platform string
+	values := map[string]*string{}
 	c := &cobra.Command{
 		Use: "address ID", Short: "Set a user's addresses; those there were are replaced, and none is ever shown again", Args: arguments("ID"),
 		Example: "  tidings user address u-lin --sms +8613800138000 --app 3456789012345678901 --platform android",
 		RunE: func(c *cobra.Command, args []string) error {
-			addresses := tidings.UserAddresses(phone, device, platform)
+			given := map[string]string{}
+			for name, value := range values {
+				given[name] = *value
+			}
+			addresses := tidings.UserAddresses(given)
 			in := map[string]any{"addresses": addresses}
 			return d.put(c, http.MethodPut, "/v1/users/"+url.PathEscape(args[0])+"/addresses", in, fmt.Sprintf("user %s has %d addresses", args[0], len(addresses)))
 		},
 	}
-	c.Flags().StringVar(&phone, "sms", "", "phone number, with + and the country's code")
-	c.Flags().StringVar(&device, "app", "", "channel id of the push provider")
-	c.Flags().StringVar(&platform, "platform", "android", "android or ios")
+	for name, help := range map[string]string{
+		"sms": "phone number, with + and the country's code", "app": "channel id of the push provider", "platform": "of the app: android or ios",
+		"email": "mail address", "webhook": "https URL of the merchant's system, # and its secret: https://shop.example/hook#whsec_...",
+		"bot": "a group's robot: dingtalk, wecom or feishu, a colon and its URL or token, # and its secret if it signs",
+	} {
+		values[name] = c.Flags().String(name, "", help)
+	}
 	return withClient(c)
 }
 

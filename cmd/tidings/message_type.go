@@ -49,7 +49,7 @@ func newTypePut(d *deps) *cobra.Command {
 	flags := c.Flags()
 	flags.StringVar(&f.file, "file", "", "the whole type as JSON or YAML (- is standard input)")
 	flags.StringVar(&f.lane, "lane", "normal", "priority: critical, normal or bulk")
-	flags.StringSliceVar(&f.channels, "channel", []string{"web"}, "a channel that it may use: web, app, sms (repeatable)")
+	flags.StringSliceVar(&f.channels, "channel", []string{"web"}, "a channel that it may use: "+tidings.Names(tidings.Channels)+" (repeatable)")
 	flags.StringArrayVar(&f.variables, "var", nil, "a variable as NAME:TYPE, with ! when required and =EXAMPLE; types: string, number, boolean, list, object (repeatable)")
 	flags.Int64Var(&f.ttl, "ttl", 0, "seconds after which it is not sent any more")
 	flags.StringVar(&f.title, "title", "", "what its receivers call it, where they choose what they want")
@@ -184,11 +184,11 @@ func newTemplateCreate(d *deps) *cobra.Command {
 		},
 	}
 	flags := c.Flags()
-	flags.StringVar((*string)(&t.Channel), "channel", "web", "web, app or sms")
+	flags.StringVar((*string)(&t.Channel), "channel", "web", "one of "+tidings.Names(tidings.Channels))
 	flags.StringVar(&t.Locale, "locale", tidings.DefaultLocale, "language of the text")
-	flags.StringVar(&t.Title, "title", "", "title, in Liquid (web, app)")
+	flags.StringVar(&t.Title, "title", "", "title, in Liquid (all channels but sms)")
 	flags.StringVar(&t.Body, "body", "", "text, in Liquid; @FILE, or - for standard input")
-	flags.StringVar(&t.URL, "link", "", "what a click opens, in Liquid (web, app)")
+	flags.StringVar(&t.URL, "link", "", "what a click opens, in Liquid (all channels but sms)")
 	flags.StringVar(&t.Signature, "signature", "", "who sends, put in front of the text (sms): 【Acme】")
 	flags.StringVar(&t.ProviderCode, "provider-code", "", "the name under which the channel's provider knows it")
 	flags.BoolVar(&publish, "publish", false, "publish it at once, unreviewed (admins; the audit log tells)")

@@ -47,7 +47,7 @@ func text(name, example string) tidings.Variable {
 }
 
 var demoTypes = []tidings.MessageType{
-	{Application: demoApplication, Name: "order.refund_requested", Title: "退款申请 Refunds", Lane: tidings.Normal, Channels: tidings.Channels,
+	{Application: demoApplication, Name: "order.refund_requested", Title: "退款申请 Refunds", Lane: tidings.Normal, Channels: []tidings.Channel{tidings.Web, tidings.App, tidings.SMS},
 		Variables: []tidings.Variable{text("order", "A-1001"), text("amount", "128.00"), {Name: "reason", Type: tidings.VariableString, Example: json.RawMessage(`"尺码不合适"`)}}},
 	{Application: demoApplication, Name: "code.login", Title: "登录验证码 Sign-in codes", Mandatory: []tidings.Channel{tidings.SMS}, Lane: tidings.Critical, Channels: []tidings.Channel{tidings.SMS}, TTL: 300,
 		Variables: []tidings.Variable{text("code", "4711")}},
@@ -114,7 +114,7 @@ func (s demoSeed) directory(ctx context.Context) error {
 		return err
 	}
 	for _, p := range demoPeople {
-		if err := s.db.PutAddresses(ctx, p.ID, tidings.UserAddresses(p.phone, p.device, "android")); err != nil {
+		if err := s.db.PutAddresses(ctx, p.ID, tidings.UserAddresses(map[string]string{"sms": p.phone, "app": p.device})); err != nil {
 			return err
 		}
 	}

@@ -62,7 +62,7 @@ func newSend(d *deps) *cobra.Command {
 	flags.StringVar((*string)(&a.Scope), "scope", "", "of the merchants named: all, merchant or stores")
 	flags.BoolVar(&a.Everyone, "everyone", false, "to every user")
 	flags.StringVar(&f.data, "data", "", "values of the type's variables: a JSON object, @FILE, or - for standard input")
-	flags.StringSliceVar(&f.channels, "channel", nil, "only on this channel: web, app, sms (repeatable)")
+	flags.StringSliceVar(&f.channels, "channel", nil, "only on this channel: "+tidings.Names(tidings.Channels)+" (repeatable)")
 	flags.DurationVar(&f.in, "in", 0, "send after this time (2h30m)")
 	flags.StringVar(&f.sendAt, "at", "", "send at this time (RFC 3339)")
 	flags.DurationVar(&f.expireIn, "expire-in", 0, "do not send later than after this time")

@@ -20,7 +20,7 @@ func versionCommand(use, short string, run func(c *cobra.Command, t tidings.Temp
 			return run(c, t)
 		},
 	}
-	c.Flags().StringVar((*string)(&t.Channel), "channel", "web", "web, app or sms")
+	c.Flags().StringVar((*string)(&t.Channel), "channel", "web", "one of "+tidings.Names(tidings.Channels))
 	c.Flags().StringVar(&t.Locale, "locale", tidings.DefaultLocale, "language of the text")
 	if use != "rollback" {
 		c.Flags().IntVar(&t.Version, "version", 0, "which version")

@@ -156,7 +156,7 @@ func readChannels(text string) (channels []tidings.Channel, err error) {
 	for name := range strings.FieldsFuncSeq(text, isComma) {
 		c := tidings.Channel(name)
 		if !c.Valid() {
-			return nil, fmt.Errorf("TIDINGS_CHANNELS: %q is none of web, app, sms", name)
+			return nil, fmt.Errorf("TIDINGS_CHANNELS: %q is none of %s", name, tidings.Names(tidings.Channels))
 		}
 		channels = append(channels, c)
 	}
