@@ -111,8 +111,15 @@ func harness(t *testing.T, f *far, platform string) channeltest.Harness {
 			Body: `{"request_id":1,"error_code":30699,"error_msg":"Requests Are Too Frequent To Be Temporarily Rejected"}`},
 		BusyAfter:     7 * time.Second,
 		Misconfigured: channeltest.Reply{Status: 403, Body: `{"request_id":1,"error_code":30603,"error_msg":"Authentication Failed"}`},
-		Long:          strings.Repeat("订", 1200),
-		TooLong:       strings.Repeat("订", 1400),
+		Secrets:       []string{"SK~"},
+		Batch: func(body string) channeltest.Batch { // Android's; the far side does not say whom it does not know
+			a, b, c := call(body), call(body), call(body)
+			b.Message, b.Address.Value = a.Message, device2
+			c.Message, c.Address.Value = a.Message, "1111111111111111"
+			return channeltest.Batch{Calls: []tidings.Call{a, b, c}, Says: make([]tidings.Outcome, 3), Seen: 2}
+		},
+		Long:    strings.Repeat("订", 1200),
+		TooLong: strings.Repeat("订", 1400),
 	}
 }
 

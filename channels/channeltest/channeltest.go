@@ -17,16 +17,23 @@ import (
 
 const (
 	patience = 20 * time.Second // for what must happen
-	silence  = 300 * time.Millisecond
+	silence  = 500 * time.Millisecond
 )
 
 // Harness is a driver and its far side.
 type Harness struct {
-	// URL is the far side's, and New makes a driver that calls the given URL instead: the suite stands in between.
+	// FarSide names the far side in the conformance table where a driver is tested against several: "real Kannel".
+	FarSide string
+	// URL is the far side's, and New makes a driver that calls the given URL instead: the suite stands in between. It may be
+	// reached by HTTP/1.1 or by HTTP/2 without TLS.
 	URL string
 	New func(t *testing.T, url string, now func() time.Time) tidings.Sender
 	// Call is a good call with the given body; each has another attempt and another message.
 	Call func(body string) tidings.Call
+	// Aim points a call at another URL: only for drivers whose address is the URL that is called.
+	Aim func(c tidings.Call, url string) tidings.Call
+	// Aside tells which paths are asked beside the delivery itself (a token): such calls are passed on, and not counted.
+	Aside func(path string) bool
 	// Seen lists the bodies that arrived at the end of the far side, repeats included.
 	Seen func() []string
 	// Refuse makes a call that the far side itself refuses because of its address.
@@ -36,15 +43,37 @@ type Harness struct {
 	BusyAfter time.Duration
 	// Misconfigured is the far side's answer when our account is at fault.
 	Misconfigured Reply
+	// NoAccount says why Misconfigured is empty: we have no account there ("the receiver is the address").
+	NoAccount string
+	// Garbage is an answer that is not the far side's; empty: 200 with a page of a proxy. StatusOnly says that the far side
+	// answers by its status alone, so that garbage after a good status is a yes.
+	Garbage    Reply
+	StatusOnly bool
 	// Long is a body that must arrive whole, in so many parts (0: the channel knows no parts); TooLong is one that must be
-	// refused without a call.
+	// refused without a call, and NoLimit says why there is none.
 	Long      string
 	LongParts int
 	TooLong   string
+	NoLimit   string
+	// Batch is what a BatchSender is given, and what becomes of it: it must hold a call that the far side does not take.
+	Batch func(body string) Batch
+	// Secrets must not stand in any URL, nor may texts and addresses.
+	Secrets []string
 }
 
-// Run runs the suite. open is called once for each of its tests.
+// Batch is one content for several addresses, one of which the far side does not take.
+type Batch struct {
+	Calls []tidings.Call
+	Says  []tidings.Outcome // what the driver says of each call; "": taken
+	Seen  int               // how many arrive
+}
+
+// Run runs the suite. open is called once for each of its tests. The cells of the conformance table come from the
+// tests whose names begin with TestItIsASender, so the test that calls Run must be one.
 func Run(t *testing.T, open func(t *testing.T) Harness) {
+	if !strings.HasPrefix(t.Name(), "TestItIsASender") {
+		t.Fatalf("%s: scripts/conformance runs the tests TestItIsASender...", t.Name())
+	}
 	for _, c := range []struct {
 		name string
 		test func(*testing.T, *bench)
@@ -57,11 +86,19 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		{"does not repeat what was refused", doesNotRepeatARefusal},
 		{"says busy and for how long", saysBusy},
 		{"says that our account is at fault", saysMisconfigured},
+		{"waits for a slow far side", waitsForASlowFarSide},
+		{"says unknown of one that is too slow", saysUnknownOfTooSlow},
 		{"says unknown of a silent far side", saysUnknownOfSilence},
 		{"says not sent of a refused connection", saysNotSentOfARefusedConnection},
+		{"has sent nothing over a connection that was reset at once", saysNothingArrivedOfAReset},
 		{"says unknown of a lost answer and has sent once", saysUnknownOfALostAnswer},
 		{"sends once on a reused connection that dies", sendsOnceOnADyingConnection},
 		{"never calls it taken and unknown at once when the answer is cut", survivesACutAnswer},
+		{"does not take garbage for an answer", survivesGarbage},
+		{"tells of a batch call by call", tellsOfABatch},
+		{"says unknown of a whole batch whose answer is lost", saysUnknownOfALostBatch},
+		{"says busy of a whole batch", saysBusyOfABatch},
+		{"sends a repeat with the same key once", sendsOnceByKey},
 		{"does not start when told to stop before", stopsBefore},
 		{"stops when told to", stops},
 		{"posts and shows nothing in the URL", postsOnly},
@@ -80,8 +117,15 @@ type bench struct {
 
 func newBench(t *testing.T, h Harness) *bench {
 	t.Helper()
-	b := &bench{Harness: h, front: newFront(t, h.URL), now: time.Now()}
+	b := &bench{Harness: h, front: newFront(t, h), now: time.Now()}
 	b.sender = h.New(t, b.front.URL, func() time.Time { return b.now })
+	if h.Garbage.Status == 0 {
+		b.Garbage = Reply{Status: 200, Header: map[string]string{"Content-Type": "text/html"}, Body: "<html>welcome to the hotel's network</html>"}
+	}
+	if h.Aim != nil { // every call of the suite goes through the front
+		call := h.Call
+		b.Call = func(body string) tidings.Call { return h.Aim(call(body), b.front.URL) }
+	}
 	return b
 }
 
@@ -138,6 +182,7 @@ func takesAGoodDelivery(t *testing.T, b *bench) {
 	}
 	b.arrives(t, "Your order 17 has been shipped")
 	b.calls(t, 1)
+	b.cell(t, "good", nil)
 }
 
 func carriesTextUnharmed(t *testing.T, b *bench) {
@@ -159,6 +204,9 @@ func carriesALongText(t *testing.T, b *bench) {
 }
 
 func refusesTooLong(t *testing.T, b *bench) {
+	if lacks(t, "TooLong", b.TooLong == "", b.NoLimit) {
+		return
+	}
 	_, err := b.send(t, b.Call(b.TooLong))
 	want(t, err, tidings.Refused, tidings.TooLong)
 	b.calls(t, 0)
@@ -182,6 +230,8 @@ func doesNotRepeatARefusal(t *testing.T, b *bench) {
 	if n := b.front.seen(); n > 1 {
 		t.Errorf("%d calls", n)
 	}
+	b.arrives(t)
+	b.cell(t, "refused", err)
 }
 
 func saysBusy(t *testing.T, b *bench) {
@@ -191,9 +241,18 @@ func saysBusy(t *testing.T, b *bench) {
 		t.Errorf("after %v, want %v", e.After, b.BusyAfter)
 	}
 	b.calls(t, 1)
+	b.arrives(t)
+	b.cell(t, "throttled", err)
+	if _, err := b.send(t, b.Call("now")); err != nil {
+		t.Errorf("the next call: %v", err)
+	}
+	b.arrives(t, "now")
 }
 
 func saysMisconfigured(t *testing.T, b *bench) {
+	if lacks(t, "Misconfigured", b.Misconfigured.Status == 0, b.NoAccount) {
+		return
+	}
 	b.front.next(mode{reply: &b.Misconfigured})
 	_, err := b.send(t, b.Call("never"))
 	if e := want(t, err, tidings.Busy, tidings.Misconfigured); !e.Configuration || e.After <= 0 {
@@ -218,14 +277,25 @@ func saysNotSentOfARefusedConnection(t *testing.T, b *bench) {
 	}
 	free := listener.Addr().String()
 	listener.Close()
+	want(t, b.elsewhere(t, free), tidings.Busy, tidings.ProviderDown)
+}
+
+// elsewhere sends to another host.
+func (b *bench) elsewhere(t *testing.T, host string) error {
+	t.Helper()
 	u, err := url.Parse(b.front.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.Host = free
-	sender := b.New(t, u.String(), func() time.Time { return b.now })
-	_, err = sender.Send(t.Context(), b.Call("nobody there"))
-	want(t, err, tidings.Busy, tidings.ProviderDown)
+	u.Host = host
+	c := b.Call("nobody there")
+	if b.Aim != nil {
+		c = b.Aim(c, u.String())
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	_, err = b.New(t, u.String(), func() time.Time { return b.now }).Send(ctx, c)
+	return err
 }
 
 func saysUnknownOfALostAnswer(t *testing.T, b *bench) {
@@ -234,6 +304,7 @@ func saysUnknownOfALostAnswer(t *testing.T, b *bench) {
 	want(t, err, tidings.Unknown, tidings.ProviderSilent)
 	b.calls(t, 1)
 	b.arrives(t, "taken, but nobody told")
+	b.cell(t, "answer lost", err)
 }
 
 // sendsOnceOnADyingConnection is net/http's trap: it repeats some requests by itself when a kept connection dies.
@@ -285,12 +356,22 @@ func stops(t *testing.T, b *bench) {
 }
 
 func postsOnly(t *testing.T, b *bench) {
-	if _, err := b.send(t, b.Call("secret text")); err != nil {
+	c := b.Call("very private text")
+	if _, err := b.send(t, c); err != nil {
 		t.Fatal(err)
 	}
+	forbidden := append([]string{"private"}, b.Secrets...)
+	if b.Aim == nil {
+		forbidden = append(forbidden, strings.TrimPrefix(c.Address.Value, "+"))
+	}
 	for _, asked := range b.front.asked() {
-		if !strings.HasPrefix(asked, "POST ") || strings.Contains(asked, "?") {
-			t.Errorf("%s: numbers and texts end up in access logs, and a GET is repeated by net/http", asked)
+		if !strings.HasPrefix(asked, "POST ") {
+			t.Errorf("%s: a request without a body is repeated by net/http", asked)
+		}
+		for _, f := range forbidden {
+			if strings.Contains(asked, f) || strings.Contains(asked, url.QueryEscape(f)) {
+				t.Errorf("%s: numbers, texts and secrets end up in access logs", asked)
+			}
 		}
 	}
 }

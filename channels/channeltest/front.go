@@ -24,8 +24,9 @@ type Reply struct {
 type front struct {
 	URL      string
 	target   *url.URL
-	client   *http.Client
-	released chan struct{} // closed when the test ends: hanging calls end too
+	aside    func(path string) bool
+	clients  [3]*http.Client // by the major version of HTTP: a request is passed on as it came
+	released chan struct{}   // closed when the test ends: hanging calls end too
 
 	mu       sync.Mutex
 	modes    []mode // of the next requests, in their order
@@ -36,25 +37,36 @@ type front struct {
 
 type mode struct {
 	reply      *Reply
-	hang       bool // read, then never answer
-	resetAfter bool // pass on, then close without the answer
-	cutAfter   bool // pass on, answer the status and half of the body
+	hang       bool          // read, then never answer
+	held       chan struct{} // pass on, and answer only when this is closed
+	garble     *Reply        // pass on, and answer this instead
+	resetAfter bool          // pass on, then close without the answer
+	cutAfter   bool          // pass on, answer the status and half of the body
 }
 
-func newFront(t *testing.T, target string) *front {
+func newFront(t *testing.T, h Harness) *front {
 	t.Helper()
-	u, err := url.Parse(target)
+	u, err := url.Parse(h.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &front{target: u, released: make(chan struct{}), client: &http.Client{Transport: &http.Transport{}}, arrived: make(chan struct{}, 100)}
-	server := httptest.NewServer(f)
+	f := &front{target: u, aside: h.Aside, released: make(chan struct{}), arrived: make(chan struct{}, 100)}
+	f.clients[1] = &http.Client{Transport: &http.Transport{}}
+	http2 := new(http.Protocols)
+	http2.SetUnencryptedHTTP2(true)
+	f.clients[2] = &http.Client{Transport: &http.Transport{Protocols: http2}}
+	server := httptest.NewUnstartedServer(f)
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetHTTP1(true)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Start()
 	front := *u
 	front.Host = server.Listener.Addr().String()
 	f.URL = front.String()
 	t.Cleanup(server.Close)
 	t.Cleanup(func() { close(f.released) })
-	t.Cleanup(f.client.CloseIdleConnections)
+	t.Cleanup(f.clients[1].CloseIdleConnections)
+	t.Cleanup(f.clients[2].CloseIdleConnections)
 	return f
 }
 
@@ -65,14 +77,14 @@ func (f *front) next(m mode) {
 	f.modes = append(f.modes, m)
 }
 
-// seen counts the requests that came whole.
+// seen counts the requests that came whole, those aside left out.
 func (f *front) seen() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return len(f.requests)
 }
 
-// methods lists what was asked, method and query included.
+// asked lists them, method and query included.
 func (f *front) asked() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -98,7 +110,10 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	m := f.take(r)
+	m := mode{}
+	if f.aside == nil || !f.aside(r.URL.Path) {
+		m = f.take(r)
+	}
 	switch {
 	case m.hang:
 		select {
@@ -107,16 +122,23 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		panic(http.ErrAbortHandler)
 	case m.reply != nil:
-		for k, v := range m.reply.Header {
-			w.Header().Set(k, v)
-		}
-		w.WriteHeader(m.reply.Status)
-		io.WriteString(w, m.reply.Body)
+		m.reply.write(w)
 		return
 	}
 	status, header, answer, err := f.pass(r, body)
 	if err != nil || m.resetAfter {
 		panic(http.ErrAbortHandler)
+	}
+	if m.held != nil {
+		select {
+		case <-m.held:
+		case <-f.released:
+		case <-r.Context().Done():
+		}
+	}
+	if m.garble != nil {
+		m.garble.write(w)
+		return
 	}
 	for k := range header {
 		w.Header().Set(k, header.Get(k))
@@ -128,6 +150,14 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Write(answer)
 }
 
+func (r Reply) write(w http.ResponseWriter) {
+	for k, v := range r.Header {
+		w.Header().Set(k, v)
+	}
+	w.WriteHeader(r.Status)
+	io.WriteString(w, r.Body)
+}
+
 func (f *front) pass(r *http.Request, body []byte) (int, http.Header, []byte, error) {
 	u := *r.URL
 	u.Scheme, u.Host = f.target.Scheme, f.target.Host
@@ -136,7 +166,7 @@ func (f *front) pass(r *http.Request, body []byte) (int, http.Header, []byte, er
 		return 0, nil, nil, err
 	}
 	out.Header, out.Host = r.Header.Clone(), r.Host
-	response, err := f.client.Do(out)
+	response, err := f.clients[r.ProtoMajor].Do(out)
 	if err != nil {
 		return 0, nil, nil, err
 	}

@@ -29,9 +29,10 @@ func call(body string) tidings.Call {
 		Address: tidings.Address{Channel: tidings.SMS, Value: "+8613800138000"}}
 }
 
-func harness(sendURL, user, password string, seen func() []string, reports string) channeltest.Harness {
+func harness(farSide, sendURL, user, password string, seen func() []string, reports string) channeltest.Harness {
 	return channeltest.Harness{
-		URL: sendURL,
+		FarSide: farSide,
+		URL:     sendURL,
 		New: func(t *testing.T, url string, now func() time.Time) tidings.Sender {
 			s, err := kannel.New(kannel.Config{URL: url, User: user, Password: password, PublicURL: reports, Sign: sign, Now: now})
 			if err != nil {
@@ -49,6 +50,7 @@ func harness(sendURL, user, password string, seen func() []string, reports strin
 		Busy:          channeltest.Reply{Status: 503, Header: map[string]string{"Retry-After": "7"}, Body: "Temporal failure, try again later."},
 		BusyAfter:     7 * time.Second,
 		Misconfigured: channeltest.Reply{Status: 403, Body: "Authorization failed for sendsms"},
+		Secrets:       []string{password},
 		Long:          strings.Repeat("望京", 67*5-10) + "终",
 		LongParts:     10,
 		TooLong:       strings.Repeat("中", 671),
@@ -68,7 +70,7 @@ func TestItIsASenderOverARealKannel(t *testing.T) {
 			}
 			return texts
 		}
-		return harness(k.SendURL, k.User, k.Password, seen, "http://127.0.0.1:1")
+		return harness("real Kannel", k.SendURL, k.User, k.Password, seen, "http://127.0.0.1:1")
 	})
 }
 
@@ -84,7 +86,7 @@ func TestItIsASenderOverTheGatewaySimulator(t *testing.T) {
 			}
 			return texts
 		}
-		return harness(server.URL+"/cgi-bin/sendsms", "demo", "secret", seen, "http://127.0.0.1:1")
+		return harness("simulator", server.URL+"/cgi-bin/sendsms", "demo", "secret", seen, "http://127.0.0.1:1")
 	})
 }
 
