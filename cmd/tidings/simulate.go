@@ -5,16 +5,18 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tidings/internal/sim/apns"
 	"tidings/internal/sim/baidu"
 	"tidings/internal/sim/fcm"
 	"tidings/internal/sim/gateway"
+	"tidings/internal/sim/jpush"
 	"tidings/internal/sim/operator"
 )
 
 // newSimulate runs one of the simulators of the outside world, for the demo and the tests.
 func newSimulate(d *deps) *cobra.Command {
 	return &cobra.Command{
-		Use: "simulate NAME", Short: "Run a simulator: gateway (SMS), operator (behind Kannel), baidu, fcm (push)", Hidden: true,
+		Use: "simulate NAME", Short: "Run a simulator: gateway (SMS), operator (behind Kannel), baidu, fcm, apns, jpush (push)", Hidden: true,
 		DisableFlagParsing: true, // the simulators have flags of their own
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -25,6 +27,10 @@ func newSimulate(d *deps) *cobra.Command {
 				return gateway.Run(c.Context(), args[1:], d.out)
 			case "baidu":
 				return baidu.Run(c.Context(), args[1:], d.out)
+			case "apns":
+				return apns.Run(c.Context(), args[1:], d.out)
+			case "jpush":
+				return jpush.Run(c.Context(), args[1:], d.out)
 			case "fcm":
 				return fcm.Run(c.Context(), args[1:], d.out)
 			case "operator":
