@@ -80,7 +80,7 @@ func TestItIsASender(t *testing.T) {
 	channeltest.Run(t, func(t *testing.T) channeltest.Harness {
 		f := newFar(t)
 		return channeltest.Harness{
-			URL: f.url, New: f.open, Call: call, Seen: f.bodies,
+			URL: f.url, New: f.open, Call: call, Seen: f.bodies, AddressInURL: true,
 			Refuse: func(c tidings.Call) tidings.Call {
 				c.Address.Value = strings.Repeat("0c", 32)
 				return c
