@@ -4,6 +4,7 @@ import (
 	"tidings"
 	"tidings/channels/apns"
 	"tidings/channels/fcm"
+	"tidings/channels/huawei"
 	"tidings/channels/jpush"
 )
 
@@ -11,5 +12,6 @@ import (
 var drivers = []tidings.Driver{
 	apns.Driver,
 	fcm.Driver,
+	huawei.Driver,
 	jpush.Driver,
 }

@@ -9,6 +9,7 @@ import (
 	"tidings/internal/sim/baidu"
 	"tidings/internal/sim/fcm"
 	"tidings/internal/sim/gateway"
+	"tidings/internal/sim/huawei"
 	"tidings/internal/sim/jpush"
 	"tidings/internal/sim/operator"
 )
@@ -16,7 +17,7 @@ import (
 // newSimulate runs one of the simulators of the outside world, for the demo and the tests.
 func newSimulate(d *deps) *cobra.Command {
 	return &cobra.Command{
-		Use: "simulate NAME", Short: "Run a simulator: gateway (SMS), operator (behind Kannel), baidu, fcm, apns, jpush (push)", Hidden: true,
+		Use: "simulate NAME", Short: "Run a simulator: gateway (SMS), operator (behind Kannel), baidu, fcm, apns, jpush, huawei (push)", Hidden: true,
 		DisableFlagParsing: true, // the simulators have flags of their own
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -29,6 +30,8 @@ func newSimulate(d *deps) *cobra.Command {
 				return baidu.Run(c.Context(), args[1:], d.out)
 			case "apns":
 				return apns.Run(c.Context(), args[1:], d.out)
+			case "huawei":
+				return huawei.Run(c.Context(), args[1:], d.out)
 			case "jpush":
 				return jpush.Run(c.Context(), args[1:], d.out)
 			case "fcm":
