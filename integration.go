@@ -21,6 +21,18 @@ type Integration struct {
 	Burst       int               `json:"burst,omitempty"`    // calls at once; 0: one second's
 	Parallel    int               `json:"parallel,omitempty"` // calls under way at once in each worker; 0: DefaultParallel
 	ChangedAt   time.Time         `json:"changed_at,omitzero"`
+	// Secrets names the driver's secret fields that are set. Their values are shown nowhere.
+	Secrets []string `json:"secrets,omitempty"`
+	// Environment says that it stands in the environment of the processes, where alone it can be changed.
+	Environment bool `json:"environment,omitempty"`
+	// Health is what the workers saw of it in the last minutes; nil: nothing.
+	Health *IntegrationHealth `json:"health,omitempty"`
+}
+
+// Configured is an integration with all its values, the secrets among them: for who makes calls, and for nobody else.
+type Configured struct {
+	Integration
+	Values map[string]string
 }
 
 // DefaultParallel is how many calls to an integration are under way at once in each worker.

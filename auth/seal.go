@@ -13,50 +13,78 @@ import (
 	"tidings"
 )
 
-// sealed values begin with the version of their form, so that another cipher or key can be told apart later.
-const sealVersion = "1:"
+// Sealed values begin with the version of their form. Form 2 names its key: "2:<key id>:<base64>". Form 1, which was written
+// until secrets could be rotated, names none: every key is tried.
+const (
+	sealForm   = "2:"
+	sealedOnce = "1:"
+)
 
-// Sealer keeps addresses unreadable at rest: AES-256-GCM for the value, and a keyed hash (blind index) by which a value
-// can be found without being read.
+// Sealer keeps what must not be read at rest unreadable (addresses, secrets of integrations): AES-256-GCM for the value, and
+// a keyed hash (blind index) by which a value can be found without being read.
 type Sealer struct {
-	aead  cipher.AEAD
+	keys  []sealKey // the first one seals, all open
 	blind []byte
 }
 
-// NewSealer returns a Sealer with keys derived from the master secret.
-func NewSealer(master []byte) *Sealer {
-	block, err := aes.NewCipher(derive(master, "seal"))
-	if err != nil { // only for keys of another length than derive makes
-		panic(err)
-	}
-	// Random nonces: safe up to 2^32 values under one key (NIST SP 800-38D), far above the addresses of one company.
-	aead, err := cipher.NewGCMWithRandomNonce(block)
-	if err != nil {
-		panic(err)
-	}
-	return &Sealer{aead: aead, blind: derive(master, "blind")}
+type sealKey struct {
+	id   string
+	aead cipher.AEAD
 }
+
+// NewSealer returns a Sealer with keys derived from the master secret. What was sealed under previous ones is still opened, so
+// that the secret can be changed while processes run.
+func NewSealer(master []byte, previous ...[]byte) *Sealer {
+	s := &Sealer{blind: derive(master, "blind")}
+	for _, secret := range append([][]byte{master}, previous...) {
+		block, err := aes.NewCipher(derive(secret, "seal"))
+		if err != nil { // only for keys of another length than derive makes
+			panic(err)
+		}
+		// Random nonces: safe up to 2^32 values under one key (NIST SP 800-38D), far above the addresses of one company.
+		aead, err := cipher.NewGCMWithRandomNonce(block)
+		if err != nil {
+			panic(err)
+		}
+		// The id tells keys apart and nothing about them.
+		s.keys = append(s.keys, sealKey{hex.EncodeToString(derive(secret, "seal id")[:4]), aead})
+	}
+	return s
+}
+
+// Prefix is what values begin with that are sealed under the current key, and others do not.
+func (s *Sealer) Prefix() string { return sealForm + s.keys[0].id + ":" }
 
 // Seal encrypts s. Two seals of the same value differ.
 func (s *Sealer) Seal(value string) string {
-	return sealVersion + base64.RawStdEncoding.EncodeToString(s.aead.Seal(nil, nil, []byte(value), nil))
+	return s.Prefix() + base64.RawStdEncoding.EncodeToString(s.keys[0].aead.Seal(nil, nil, []byte(value), nil))
 }
 
-// Open decrypts what Seal made. It fails when the value was changed or sealed under another master secret.
+// Open decrypts what Seal made. It fails when the value was changed or sealed under a master secret that is not known here.
 func (s *Sealer) Open(sealed string) (string, error) {
-	text, ok := strings.CutPrefix(sealed, sealVersion)
+	id := ""
+	text, ok := strings.CutPrefix(sealed, sealedOnce)
 	if !ok {
-		return "", errors.New("open a sealed value: unknown form")
+		if text, ok = strings.CutPrefix(sealed, sealForm); ok {
+			id, text, ok = strings.Cut(text, ":")
+		}
+		if !ok || id == "" {
+			return "", errors.New("open a sealed value: unknown form")
+		}
 	}
 	raw, err := base64.RawStdEncoding.DecodeString(text)
 	if err != nil {
 		return "", errors.New("open a sealed value: not base64")
 	}
-	value, err := s.aead.Open(nil, nil, raw, nil)
-	if err != nil {
-		return "", errors.New("open a sealed value: it was changed, or TIDINGS_SECRET is not the one it was sealed with")
+	for _, k := range s.keys {
+		if id != "" && id != k.id {
+			continue
+		}
+		if value, err := k.aead.Open(nil, nil, raw, nil); err == nil {
+			return string(value), nil
+		}
 	}
-	return string(value), nil
+	return "", errors.New("open a sealed value: it was changed, or neither TIDINGS_SECRET nor TIDINGS_SECRET_OLD is the one it was sealed with")
 }
 
 // Blind is the keyed hash of value: the same value always has the same, and nobody without the secret can try values.
@@ -74,7 +102,11 @@ func SignReceipt(master []byte, attempt tidings.ID) string {
 	return hex.EncodeToString(mac.Sum(nil)[:16])
 }
 
-// VerifyReceipt tells whether SignReceipt made signature for attempt.
-func VerifyReceipt(master []byte, attempt tidings.ID, signature string) bool {
-	return hmac.Equal([]byte(signature), []byte(SignReceipt(master, attempt)))
+// VerifyReceipt tells whether SignReceipt made signature for attempt under one of the master secrets.
+func VerifyReceipt(master []byte, attempt tidings.ID, signature string, previous ...[]byte) bool {
+	ok := hmac.Equal([]byte(signature), []byte(SignReceipt(master, attempt)))
+	for _, secret := range previous {
+		ok = ok || hmac.Equal([]byte(signature), []byte(SignReceipt(secret, attempt)))
+	}
+	return ok
 }

@@ -21,7 +21,7 @@ func TestASealedAddressIsReadOnlyWithTheSecretItWasSealedWith(t *testing.T) {
 	}
 	changed := []byte(sealed)
 	changed[len(changed)/2] ^= 1
-	for _, bad := range []string{"", "1:", "1:!", "2:" + sealed[2:], string(changed), sealed[:len(sealed)-3]} {
+	for _, bad := range []string{"", "1:", "1:!", "3:" + sealed[2:], "2::" + sealed[11:], string(changed), sealed[:len(sealed)-3]} {
 		if got, err := s.Open(bad); err == nil {
 			t.Errorf("%q was opened as %q", bad, got)
 		}
@@ -31,6 +31,33 @@ func TestASealedAddressIsReadOnlyWithTheSecretItWasSealedWith(t *testing.T) {
 	}
 	if s.Blind(phone) != s.Blind(phone) || s.Blind(phone) == other.Blind(phone) || s.Blind(phone) == s.Blind(phone+"1") {
 		t.Error("the blind index does not tell values apart")
+	}
+}
+
+func TestAMasterSecretCanBeChanged(t *testing.T) {
+	t.Parallel()
+	fresh := []byte("another master secret of 32 characters or more")
+	old, both, gone := auth.NewSealer(master), auth.NewSealer(fresh, master), auth.NewSealer(fresh)
+	sealed := old.Seal("13800000000")
+	if got, err := both.Open(sealed); err != nil || got != "13800000000" {
+		t.Errorf("with the old secret beside the new one: %q, %v", got, err)
+	}
+	if _, err := gone.Open(sealed); err == nil {
+		t.Error("without the old secret it is opened")
+	}
+	if got, err := gone.Open(both.Seal("x")); err != nil || got != "x" {
+		t.Errorf("what is sealed with both is not sealed with the new one: %q, %v", got, err)
+	}
+	if both.Blind("x") != gone.Blind("x") || both.Prefix() != gone.Prefix() || strings.HasPrefix(sealed, both.Prefix()) {
+		t.Error("old and new are not told apart")
+	}
+	// The form before keys had ids: AES-256-GCM without one.
+	first := "1:" + sealed[len(old.Prefix()):]
+	if got, err := both.Open(first); err != nil || got != "13800000000" {
+		t.Errorf("the first form: %q, %v", got, err)
+	}
+	if id := tidings.ID(9); !auth.VerifyReceipt(fresh, id, auth.SignReceipt(master, id), master) || auth.VerifyReceipt(fresh, id, auth.SignReceipt(master, id)) {
+		t.Error("receipts of the old secret")
 	}
 }
 

@@ -41,6 +41,8 @@ type Sealer interface {
 	Seal(plain string) string
 	Open(sealed string) (string, error)
 	Blind(plain string) string
+	// Prefix is what values sealed under the current key begin with, and others do not.
+	Prefix() string
 }
 
 // DB is an open store. It is safe for use by several goroutines.
@@ -159,6 +161,7 @@ type plain struct{}
 func (plain) Seal(s string) string          { return s }
 func (plain) Open(s string) (string, error) { return s, nil }
 func (plain) Blind(s string) string         { return s }
+func (plain) Prefix() string                { return "" }
 
 // micros converts a time to the database's; the zero time is 0.
 func micros(t time.Time) int64 {

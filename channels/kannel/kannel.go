@@ -42,6 +42,8 @@ type Config struct {
 	// Kannel signs nothing itself.
 	PublicURL string
 	Sign      func(attempt tidings.ID) string
+	// ReportURL makes the whole URL of an attempt's reports, signed; it takes the place of PublicURL and Sign.
+	ReportURL func(attempt tidings.ID) string
 	MaxParts  int              // 0: DefaultMaxParts
 	Now       func() time.Time // nil: time.Now
 }
@@ -56,7 +58,11 @@ var _ tidings.Sender = (*Sender)(nil)
 
 // New checks the configuration and returns a Sender. It does not call Kannel.
 func New(c Config) (*Sender, error) {
-	for name, value := range map[string]string{"URL": c.URL, "public URL": c.PublicURL} {
+	urls := map[string]string{"URL": c.URL, "public URL": c.PublicURL}
+	if c.ReportURL != nil {
+		delete(urls, "public URL")
+	}
+	for name, value := range urls {
 		u, err := url.Parse(value)
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 			return nil, fmt.Errorf("kannel: the %s %q is not an http URL", name, value)
@@ -67,7 +73,7 @@ func New(c Config) (*Sender, error) {
 			return nil, fmt.Errorf("kannel: the %s holds a control character", name)
 		}
 	}
-	if c.Sign == nil {
+	if c.Sign == nil && c.ReportURL == nil {
 		return nil, errors.New("kannel: no signer for report URLs")
 	}
 	if c.MaxParts == 0 {
@@ -157,9 +163,17 @@ func (s *Sender) header(c tidings.Call, encoding string) http.Header {
 // reportURL is what Kannel calls with reports. %d and %A are Kannel's to fill; every other percent sign is doubled so that
 // it is not.
 func (s *Sender) reportURL(attempt tidings.ID) string {
-	base := strings.TrimSuffix(s.config.PublicURL, "/") + receiptsDoor + "?attempt=" + attempt.String() +
-		"&sig=" + url.QueryEscape(s.config.Sign(attempt))
-	return strings.ReplaceAll(base, "%", "%%") + "&type=%d&reply=%A"
+	if s.config.ReportURL == nil {
+		base := strings.TrimSuffix(s.config.PublicURL, "/") + receiptsDoor + "?attempt=" + attempt.String() +
+			"&sig=" + url.QueryEscape(s.config.Sign(attempt))
+		return strings.ReplaceAll(base, "%", "%%") + "&type=%d&reply=%A"
+	}
+	base := s.config.ReportURL(attempt)
+	mark := "?"
+	if strings.Contains(base, "?") {
+		mark = "&"
+	}
+	return strings.ReplaceAll(base, "%", "%%") + mark + "type=%d&reply=%A"
 }
 
 func refused(reason tidings.Reason, why string) *tidings.SendError {

@@ -1,6 +1,7 @@
 package kannel
 
 import (
+	"maps"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -63,4 +64,18 @@ func excerpt(s string) string {
 		s = string(runes[:maxDetailRunes])
 	}
 	return s
+}
+
+var _ tidings.Reporter = (*Sender)(nil)
+
+// Report reads a report on an attempt from the query of a signed URL. Kannel signs nothing itself.
+func (s *Sender) Report(r tidings.Report) ([]tidings.Receipt, tidings.ReportAnswer, error) {
+	query := url.Values{}
+	maps.Copy(query, r.Query)
+	query.Set("attempt", r.Attempt.String())
+	attempt, kind, detail, err := ParseReceipt(query)
+	if err != nil {
+		return nil, tidings.ReportAnswer{}, err
+	}
+	return []tidings.Receipt{{Attempt: attempt, Kind: kind, Detail: detail}}, tidings.ReportAnswer{}, nil
 }

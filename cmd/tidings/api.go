@@ -68,7 +68,7 @@ func (p *process) apiRoutes(mux *http.ServeMux, self string) error {
 		Platform: configuration,
 		Receipts: map[string]api.ReceiptParser{"kannel": kannel.ParseReceipt},
 		VerifyReceipt: func(attempt tidings.ID, signature string) bool {
-			return auth.VerifyReceipt(p.master, attempt, signature)
+			return auth.VerifyReceipt(p.master, attempt, signature, p.old...)
 		},
 	})
 	mux.Handle("/", a.Handler())
@@ -83,7 +83,7 @@ func (p *process) apiRoutes(mux *http.ServeMux, self string) error {
 		Monitor:  asynqmon.Options{RedisConnOpt: redisConnection{p.options}},
 		Queues:   queues{tasks.NewQueues(p.redis)},
 		Describe: tasks.Describe,
-		Link:     auth.NewLinks(p.master).Open,
+		Link:     auth.NewLinks(p.master, p.old...).Open,
 	})
 	if err != nil {
 		return err

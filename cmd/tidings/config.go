@@ -17,7 +17,7 @@ import (
 type config struct {
 	DatabaseURL, RedisURL                             string
 	Listen, AdminListen, PublicURL                    string
-	Data, AdminToken, Secret                          string
+	Data, AdminToken, Secret, SecretOld               string
 	Lanes, Channels, Concurrency, ReceiptWindow, Node string
 	KannelURL, KannelUser                             string
 	KannelPassword, KannelFrom                        string
@@ -65,6 +65,8 @@ var settings = []setting{
 		reason: "directory of SQLite, the embedded Redis, the master secret and demo.env; a relative path, so that a trial leaves nothing elsewhere"},
 	{name: "secret", group: forStores, fallback: "", field: func(c *config) *string { return &c.Secret }, secret: true,
 		reason: "master secret of 32 or more characters: seals addresses, signs user tokens and receipt URLs; without it the file 'secret' in the data directory is made once; every process needs the same one"},
+	{name: "secret-old", group: forStores, fallback: "", field: func(c *config) *string { return &c.SecretOld }, secret: true,
+		reason: "the master secret before this one, or the next one on its way: what it sealed and signed is still taken; see 'tidings keys rotate'"},
 	{name: "listen", group: forDoors, fallback: "", field: func(c *config) *string { return &c.Listen },
 		reason: "the public door: up and api :8080, comet :8081, worker none"},
 	{name: "admin-listen", group: forDoors, fallback: "", field: func(c *config) *string { return &c.AdminListen },

@@ -50,6 +50,17 @@ func masterSecret(cfg *config) ([]byte, error) {
 	return []byte(secret), err
 }
 
+// oldSecrets are the master secrets beside the current one, whose seals and signatures are still taken.
+func oldSecrets(cfg *config) ([][]byte, error) {
+	switch {
+	case cfg.SecretOld == "":
+		return nil, nil
+	case len(cfg.SecretOld) < minSecret:
+		return nil, fmt.Errorf("TIDINGS_SECRET_OLD has %d characters and needs %d", len(cfg.SecretOld), minSecret)
+	}
+	return [][]byte{[]byte(cfg.SecretOld)}, nil
+}
+
 // keptSecret reads a secret from a file, or makes it. Several processes may start at once: the file appears under its
 // name whole and only once, by link, and each reads it afterwards.
 func keptSecret(name string) (string, error) {

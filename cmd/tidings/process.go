@@ -31,6 +31,7 @@ type process struct {
 	log      *slog.Logger
 	registry *prometheus.Registry
 	master   []byte
+	old      [][]byte // master secrets whose seals and signatures are still taken
 	ready    map[string]func(context.Context) error
 
 	db      *sql.DB
@@ -135,7 +136,10 @@ func (p *process) openStores(ctx context.Context, options *redis.UniversalOption
 	if p.master, err = masterSecret(p.cfg); err != nil {
 		return err
 	}
-	p.db, err = sql.Open(ctx, sql.Options{URL: databaseURL(p.cfg), Sealer: auth.NewSealer(p.master), Log: p.log, Metrics: sql.NewMetrics(p.registry)})
+	if p.old, err = oldSecrets(p.cfg); err != nil {
+		return err
+	}
+	p.db, err = sql.Open(ctx, sql.Options{URL: databaseURL(p.cfg), Sealer: auth.NewSealer(p.master, p.old...), Log: p.log, Metrics: sql.NewMetrics(p.registry)})
 	if err != nil {
 		return err
 	}
@@ -146,7 +150,7 @@ func (p *process) openStores(ctx context.Context, options *redis.UniversalOption
 		return err
 	}
 	p.onStop("redis", func(context.Context) error { return p.redis.Close() })
-	p.tokens = auth.NewTokens(p.master)
+	p.tokens = auth.NewTokens(p.master, p.old...)
 	p.auth = auth.New(p.db, p.tokens, p.cfg.AdminToken, time.Now)
 	p.streams = comet.NewStreams(p.redis, p.db, p.log)
 	p.background("streams", p.streams.Run)

@@ -64,7 +64,11 @@ func openRecord(c *cobra.Command, d *deps) (*sql.DB, *config, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	db, err := sql.Open(c.Context(), sql.Options{URL: databaseURL(cfg), Sealer: auth.NewSealer(master), Log: log})
+	old, err := oldSecrets(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	db, err := sql.Open(c.Context(), sql.Options{URL: databaseURL(cfg), Sealer: auth.NewSealer(master, old...), Log: log})
 	return db, cfg, err
 }
 

@@ -45,7 +45,7 @@ func newWorker(d *deps) *cobra.Command {
 
 // startWorkers serves the queues of the lanes and channels that the settings name. Providers call public with receipts.
 func (p *process) startWorkers(public string) error {
-	links := auth.NewLinks(p.master)
+	links := auth.NewLinks(p.master, p.old...)
 	p.db.LinkBy(func(s tidings.Subscription) string { return strings.TrimSuffix(public, "/") + "/u/" + links.Token(s) })
 	lanes, err := readLanes(p.cfg.Lanes)
 	if err != nil {
