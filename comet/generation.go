@@ -91,11 +91,7 @@ func (w *watch) check(ctx context.Context) error {
 		}
 		w.generation.Store(g)
 	}
-	identity, err := w.identity(ctx)
-	if err != nil {
-		return err
-	}
-	values, err := w.canaries(ctx)
+	identity, values, err := w.look(ctx)
 	if err != nil {
 		return err
 	}
@@ -206,79 +202,96 @@ func (w *watch) keys() []string {
 	return keys
 }
 
-// canaries reads what the canaries say; "" for one that is missing.
-func (w *watch) canaries(ctx context.Context) (map[string]string, error) {
-	keys := w.keys()
-	pipe := w.streams.redis.Pipeline()
-	for _, key := range keys {
-		pipe.Get(ctx, key)
-	}
-	answers, err := pipe.Exec(ctx)
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return nil, fmt.Errorf("read the canaries: %w", err)
-	}
-	values := make(map[string]string, len(keys))
-	for i, a := range answers {
-		if err := a.Err(); err != nil && !errors.Is(err, redis.Nil) {
-			return nil, fmt.Errorf("read the canaries: %w", err)
-		}
-		values[keys[i]] = a.(*redis.StringCmd).Val() //nolint:forcetypeassert // Get's
-	}
-	return values, nil
-}
-
-// identity is a word for the servers that hold our keys: it changes when one is restarted or replaced. miniredis has no
-// run_id; it loses nothing without the process that we are in.
-func (w *watch) identity(ctx context.Context) (string, error) {
-	var mu sync.Mutex
-	var servers []string
-	var full int64
+// look asks for a word that names the servers that hold our keys, which changes when one is restarted or replaced, and for
+// what the canaries say; "" for one that is missing. miniredis has no run_id; it loses nothing without the process that we are
+// in.
+func (w *watch) look(ctx context.Context) (identity string, values map[string]string, err error) {
 	memory := w.looks%memoryEvery == 0
 	w.looks++
-	look := func(ctx context.Context, c *redis.Client) error {
-		info, err := readInfo(ctx, c, memory)
-		if err != nil {
-			return err
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		servers = append(servers, info["run_id"]+info["master_replid"])
-		full = max(full, fullness(info))
-		return nil
-	}
-	var err error
+	pipe := w.streams.redis.Pipeline()
+	said := askCanaries(ctx, pipe, w.keys())
+	var infos [][]*redis.StringCmd
 	switch c := w.streams.redis.(type) {
 	case *redis.ClusterClient:
-		err = c.ForEachMaster(ctx, look)
-	case *redis.Client:
-		err = look(ctx, c)
+		var mu sync.Mutex
+		err = c.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error {
+			pipe := c.Pipeline()
+			info := askInfo(ctx, pipe, memory)
+			_, _ = pipe.Exec(ctx) // each answer carries its own error
+			mu.Lock()
+			defer mu.Unlock()
+			infos = append(infos, info)
+			return nil
+		})
+	case *redis.Client: // all in one round trip: every process asks once a second
+		infos = append(infos, askInfo(ctx, pipe, memory))
 	default:
 		err = fmt.Errorf("a %T is no Redis that can be watched", c)
 	}
 	if err != nil {
-		return "", err
+		return "", nil, err
+	}
+	_, _ = pipe.Exec(ctx) // likewise
+	if values, err = canariesOf(said); err != nil {
+		return "", nil, err
+	}
+	identity, err = w.identity(infos, memory)
+	return identity, values, err
+}
+
+// identity is the word for servers.
+func (w *watch) identity(infos [][]*redis.StringCmd, memory bool) (string, error) {
+	var names []string
+	var full int64
+	for _, answers := range infos {
+		info, err := sectionsOf(answers)
+		if err != nil {
+			return "", err
+		}
+		names = append(names, info["run_id"]+info["master_replid"])
+		full = max(full, fullness(info))
 	}
 	if memory {
 		w.streams.full.Store(full >= memoryLimit)
 	}
-	slices.SortFunc(servers, cmp.Compare[string])
-	sum := sha256.Sum256([]byte(strings.Join(servers, ",")))
+	slices.SortFunc(names, cmp.Compare[string])
+	sum := sha256.Sum256([]byte(strings.Join(names, ",")))
 	return hex.EncodeToString(sum[:8]), nil
 }
 
-// readInfo reads the sections of INFO that we need, in one round trip: every process asks once a second. What memory is
-// used costs Redis the most to tell.
-func readInfo(ctx context.Context, c *redis.Client, memory bool) (map[string]string, error) {
-	info := make(map[string]string)
-	pipe := c.Pipeline()
-	pipe.Info(ctx, "server")
-	pipe.Info(ctx, "replication")
-	if memory {
-		pipe.Info(ctx, "memory")
+// askCanaries asks what each canary says.
+func askCanaries(ctx context.Context, pipe redis.Pipeliner, keys []string) map[string]*redis.StringCmd {
+	said := make(map[string]*redis.StringCmd, len(keys))
+	for _, key := range keys {
+		said[key] = pipe.Get(ctx, key)
 	}
-	answers, _ := pipe.Exec(ctx) // each answer carries its own error
+	return said
+}
+
+func canariesOf(said map[string]*redis.StringCmd) (map[string]string, error) {
+	values := make(map[string]string, len(said))
+	for key, a := range said {
+		if err := a.Err(); err != nil && !errors.Is(err, redis.Nil) {
+			return nil, fmt.Errorf("read the canaries: %w", err)
+		}
+		values[key] = a.Val()
+	}
+	return values, nil
+}
+
+// askInfo asks for the sections of INFO that we need. What memory is used costs Redis the most to tell.
+func askInfo(ctx context.Context, pipe redis.Pipeliner, memory bool) []*redis.StringCmd {
+	answers := []*redis.StringCmd{pipe.Info(ctx, "server"), pipe.Info(ctx, "replication")}
+	if memory {
+		answers = append(answers, pipe.Info(ctx, "memory"))
+	}
+	return answers
+}
+
+func sectionsOf(answers []*redis.StringCmd) (map[string]string, error) {
+	info := make(map[string]string)
 	for _, a := range answers {
-		text, err := a.(*redis.StringCmd).Result() //nolint:forcetypeassert // Info's
+		text, err := a.Result()
 		if err != nil {
 			var refused redis.Error
 			if errors.As(err, &refused) && strings.Contains(err.Error(), "section") {

@@ -4,6 +4,7 @@ package handlers
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"tidings"
@@ -86,7 +87,8 @@ func resolveNamed(ctx context.Context, store AcquireStore, named []tidings.Messa
 	for _, n := range found {
 		sizes[n.Message]++
 	}
-	page.Notifications = append(page.Notifications, found...)
+	page.Notifications = append(slices.Grow(page.Notifications, len(found)), found...)
+	page.Ended = slices.Grow(page.Ended, len(named))
 	for _, m := range named {
 		page.Ended = append(page.Ended, ended(m.ID, sizes[m.ID], false))
 	}

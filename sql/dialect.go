@@ -30,7 +30,7 @@ var postgresDialect = dialect{
 	name: "postgres", postgres: true, snapshot: sql.LevelRepeatableRead,
 	words: strings.NewReplacer(
 		"{id}", `text COLLATE "C"`,
-		"{room}", "WITH (fillfactor = 50)", "{segments unpacked}", "ALTER TABLE segments ALTER COLUMN items SET STORAGE EXTERNAL;", "{lock}", "FOR UPDATE", "{lock d}", "FOR UPDATE OF d", "{lock s}", "FOR UPDATE OF s", "{lock i}", "FOR UPDATE OF i", "{lock skip}", "FOR UPDATE SKIP LOCKED", "{lock d skip}", "FOR UPDATE OF d SKIP LOCKED", "{messages of s}", "CROSS JOIN LATERAL json_array_elements_text(s.items::json -> 'm') AS e(value)", "{greatest}", "greatest", "{json}", "::json"),
+		"{room}", "WITH (fillfactor = 50)", "{segments unpacked}", "ALTER TABLE segments ALTER COLUMN items SET STORAGE EXTERNAL;", "{lock}", "FOR UPDATE", "{lock d}", "FOR UPDATE OF d", "{lock s}", "FOR UPDATE OF s", "{lock i}", "FOR UPDATE OF i", "{lock u}", "FOR UPDATE OF u", "{lock skip}", "FOR UPDATE SKIP LOCKED", "{lock d skip}", "FOR UPDATE OF d SKIP LOCKED", "{messages of s}", "CROSS JOIN LATERAL json_array_elements_text(s.items::json -> 'm') AS e(value)", "{greatest}", "greatest", "{json}", "::json"),
 	prelude: `
 		CREATE OR REPLACE FUNCTION now_us() RETURNS bigint LANGUAGE sql VOLATILE PARALLEL SAFE
 			AS 'SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint';
@@ -43,7 +43,7 @@ var sqliteDialect = dialect{
 	name: "sqlite",
 	words: strings.NewReplacer(
 		"{id}", "text",
-		"{room}", "", "{segments unpacked}", "", "{lock}", "", "{lock d}", "", "{lock s}", "", "{lock i}", "", "{lock skip}", "", "{lock d skip}", "", "{messages of s}", ", json_each(s.items, '$.m') AS e", "{greatest}", "max", "{json}", ""),
+		"{room}", "", "{segments unpacked}", "", "{lock}", "", "{lock d}", "", "{lock s}", "", "{lock i}", "", "{lock u}", "", "{lock skip}", "", "{lock d skip}", "", "{messages of s}", ", json_each(s.items, '$.m') AS e", "{greatest}", "max", "{json}", ""),
 }
 
 // sqliteFunctions gives SQLite the functions that the prelude makes on PostgreSQL. instr it has.

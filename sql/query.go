@@ -100,18 +100,17 @@ func (d dialect) shift(by int) func(string) string {
 }
 
 func (d dialect) rows(columns []string) string {
-	var names, values []string
+	var values []string
 	for i, column := range columns {
 		name, kind, _ := strings.Cut(strings.TrimSpace(column), " ")
-		names = append(names, name)
 		if d.postgres {
-			values = append(values, fmt.Sprintf("$%d::%s[]", i+1, kind))
+			values = append(values, fmt.Sprintf("unnest($%d::%s[]) AS %s", i+1, kind, name))
 		} else {
 			values = append(values, fmt.Sprintf("json_extract(value, '$[%d]') AS %s", i, name))
 		}
 	}
-	if d.postgres {
-		return "unnest(" + strings.Join(values, ", ") + ") AS rows (" + strings.Join(names, ", ") + ")"
+	if d.postgres { // in the SELECT list rows are made one by one; in FROM, PostgreSQL would write them all to a store of tuples first
+		return "(SELECT " + strings.Join(values, ", ") + ") AS rows"
 	}
 	return "(SELECT " + strings.Join(values, ", ") + " FROM json_each(?1)) AS rows"
 }

@@ -24,6 +24,7 @@ type recent struct {
 
 type onItsWay struct {
 	tidings.Audienced
+	read     time.Time           // when, by this process's clock
 	contents []tidings.Rendered  // in order of channel and locale
 	via      map[string][]string // by user, where it is not the user himself
 }
@@ -34,8 +35,8 @@ type keeping struct {
 	bytes            int
 }
 
-// recentLimit bounds what is remembered, in bytes: a second or two of a full load.
-const recentLimit = 64 << 20
+// recentLimit bounds what is remembered, in bytes: about a second of a full load. More would only be garbage to keep.
+const recentLimit = 16 << 20
 
 func newRecent() *recent {
 	return &recent{messages: map[tidings.ID]*onItsWay{}, items: map[tidings.ID][]tidings.Item{}, limit: recentLimit}
@@ -59,11 +60,12 @@ func (r *recent) keep(k keeping) {
 func (r *recent) read(ms []tidings.Audienced, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.skew, r.skewed = time.Until(now), true
+	read := time.Now()
+	r.skew, r.skewed = now.Sub(read), true
 	for _, m := range ms {
 		// What waits for its time is read again: it may be canceled meanwhile, and must not be shown as waiting then.
 		if m.SendAt.IsZero() {
-			r.messages[m.ID] = &onItsWay{Audienced: m}
+			r.messages[m.ID] = &onItsWay{Audienced: m, read: read}
 			r.keep(keeping{message: m.ID, bytes: len(m.Data) + 500})
 		}
 	}
@@ -148,19 +150,23 @@ func (r *recent) wrote(rows []segmentRow) {
 	}
 }
 
+// recentAge is how long a message is remembered: what waited longer, in a queue that was paused, may be canceled, and
+// canceled-messages looks back for little more.
+const recentAge = time.Minute
+
 // take gives the items of segments and their messages, and forgets the items: a second run reads the record. ok is false
 // unless everything is known.
 func (r *recent) take(ss []tidings.Segment) (items []tidings.Item, messages map[tidings.ID]*onItsWay, now time.Time, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	messages, ok = map[tidings.ID]*onItsWay{}, r.skewed
+	messages, ok, now = map[tidings.ID]*onItsWay{}, r.skewed, time.Now()
 	for _, s := range ss {
 		list := r.items[s.ID]
 		delete(r.items, s.ID)
 		ok = ok && list != nil
 		for _, item := range list {
 			m := r.messages[item.Message]
-			if m == nil {
+			if m == nil || now.Sub(m.read) > recentAge {
 				ok = false
 				break
 			}
@@ -168,7 +174,7 @@ func (r *recent) take(ss []tidings.Segment) (items []tidings.Item, messages map[
 		}
 		items = append(items, list...)
 	}
-	return items, messages, time.Now().Add(r.skew), ok
+	return items, messages, now.Add(r.skew), ok
 }
 
 // renderWork is what the render stage works on.

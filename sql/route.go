@@ -204,16 +204,13 @@ func insertDeliveries(s tidings.Segment, ds []tidings.Delivery) []statement {
 		ints(ds, func(d tidings.Delivery) int64 { return int64(d.Message) }),
 		strs(ds, func(d tidings.Delivery) string { return d.User }),
 		strs(ds, func(d tidings.Delivery) string { return string(d.Channel) }),
-		strs(ds, func(tidings.Delivery) string { return s.Application }),
-		strs(ds, func(tidings.Delivery) string { return string(s.Lane) }),
 		strs(ds, func(d tidings.Delivery) string { return string(d.State) }),
 		strs(ds, func(d tidings.Delivery) string { return string(d.Reason) }),
 		strs(ds, func(d tidings.Delivery) string { return d.Decided }),
 		strs(ds, func(d tidings.Delivery) string { return d.Locale }),
 		ints(ds, func(d tidings.Delivery) int64 { return micros(d.DueAt) }),
 		ints(ds, func(d tidings.Delivery) int64 { return d.Number }),
-		ints(ds, func(d tidings.Delivery) int64 { return micros(d.ExpiresAt) }),
-		ints(ds, func(tidings.Delivery) int64 { return int64(s.ID) })))}
+		ints(ds, func(d tidings.Delivery) int64 { return micros(d.ExpiresAt) })), s.Application, string(s.Lane), int64(s.ID))}
 }
 
 // afterRoute are the segments of what goes out now: on the web what has its number.

@@ -102,17 +102,20 @@ func (s *site) listen(ctx context.Context, arrived *arrivals) error {
 	return nil
 }
 
+// settle is how long the garbage of a load and its connections may take to go before there is nothing to do.
+const settle = 5 * time.Second
+
 // idle measures what everything costs when nothing happens.
-func (s *site) idle(ctx context.Context) (i idle, err error) {
-	const span = idleSpan
+func (s *site) idle(ctx context.Context, span time.Duration) (i idle, err error) {
+	if err := pause(ctx, settle); err != nil {
+		return i, err
+	}
 	before, err := s.cpu()
 	if err != nil {
 		return i, err
 	}
-	select {
-	case <-time.After(span):
-	case <-ctx.Done():
-		return i, ctx.Err()
+	if err := pause(ctx, span); err != nil {
+		return i, err
 	}
 	after, err := s.cpu()
 	if err != nil {
@@ -124,4 +127,13 @@ func (s *site) idle(ctx context.Context) (i idle, err error) {
 	}
 	i.Tidings = i.By["api"] + i.By["worker"] + i.By["comet"]
 	return i, nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

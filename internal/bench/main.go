@@ -22,7 +22,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("what to measure: road")
+		return errors.New("what to measure: road, idle, single or batch")
 	}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	seconds := flags.Int("seconds", 4, "length of each measurement; loads are measured in four turns")
@@ -35,9 +35,13 @@ func run(ctx context.Context, args []string) error {
 	switch args[0] {
 	case "road":
 		return road(ctx, span, *out)
+	case "idle":
+		return rest(ctx, span)
+	case "batch", "single": // one load alone, to be looked into with a profiler
+		return alone(ctx, span, args[0])
 	case "raw": // the child process that road measures itself against
 		return rawChild(ctx, *address, span)
 	default:
-		return fmt.Errorf("nothing called %q to measure: road", args[0])
+		return fmt.Errorf("nothing called %q to measure: road, idle, single or batch", args[0])
 	}
 }

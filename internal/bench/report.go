@@ -54,9 +54,13 @@ func (r *report) print(out io.Writer) {
 		fmt.Fprintf(w, "%d/s\t%d\t%.1f ms\t%.1f ms\n", l.Rate, l.Messages, l.P50, l.P99)
 	}
 	fmt.Fprintln(w)
-	fmt.Fprintf(w, "IDLE\tour processes %.2f %% of a core\t%s\n", r.Idle.Tidings, byProcess(r.Idle.By, "%.2f"))
 	_ = w.Flush() // to a terminal or a pipe: nothing is left to do if it is gone
+	r.Idle.print(out)
 	fmt.Fprintln(out, "\nweb messages, accepted with fsync, through four stages, into the user's stream; "+targetWords)
+}
+
+func (i idle) print(out io.Writer) {
+	fmt.Fprintf(out, "IDLE  our processes %.2f %% of a core  %s\n", i.Tidings, byProcess(i.By, "%.2f"))
 }
 
 func byProcess(by map[string]float64, format string) string {

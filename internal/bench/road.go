@@ -111,7 +111,7 @@ func road(ctx context.Context, span time.Duration, out string) (err error) {
 		r.Latency = append(r.Latency, l)
 	}
 	say("idle, %s", idleSpan)
-	if r.Idle, err = s.idle(ctx); err != nil {
+	if r.Idle, err = s.idle(ctx, idleSpan); err != nil {
 		return err
 	}
 	r.judge()
@@ -198,16 +198,20 @@ func open(ctx context.Context, dir string) (*site, error) {
 	return s, s.seed(ctx)
 }
 
-// worn gives PostgreSQL the log files of a server that has run for a while: it writes over old ones. A new server would
-// make each of them first, with zeros, in the middle of the measurement.
+// worn gives PostgreSQL the log files and the memory of a server that has run for a while: it writes over old ones. A new server
+// would have each of them made first, with zeros, in the middle of the measurement.
 func worn(ctx context.Context, db *pgx.Conn) error {
 	for range 100 {
 		if _, err := db.Exec(ctx, "SELECT txid_current(), pg_switch_wal()"); err != nil {
 			return err
 		}
 	}
-	_, err := db.Exec(ctx, "CHECKPOINT")
-	return err
+	for _, statement := range []string{"CREATE UNLOGGED TABLE worn AS SELECT repeat('x', 1900) FROM generate_series(1, 480000)", "DROP TABLE worn", "CHECKPOINT"} {
+		if _, err := db.Exec(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // postmaster is the process id of the server: the first line of postmaster.pid.

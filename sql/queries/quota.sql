@@ -22,7 +22,7 @@ SELECT application, period, channel FROM rows(application text, period text, cha
 SELECT u.period, u.channel, u.deliveries, u.reserved, u.spent
 FROM rows(application text, period text, channel text)
 JOIN usage u ON u.application = rows.application AND u.period = rows.period AND u.channel = rows.channel
-ORDER BY u.application, u.period, u.channel {lock}
+ORDER BY u.application, u.period, u.channel {lock u}
 
 -- name: usage
 SELECT period, channel, deliveries, reserved, spent, refunded FROM usage WHERE application = $1 AND period IN ($2, $3)

@@ -52,6 +52,9 @@ RETURNING segments.id
 UPDATE segments SET touched_at = now_us() FROM rows(id bigint, try bigint)
 WHERE segments.id = rows.id AND segments.try = rows.try AND coalesce(segments.finished_at, 0) = 0
 
+-- name: anything-due
+SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE due_at IS NOT NULL AND due_at <= now_us() LIMIT 1) due
+
 -- name: due-deliveries
 SELECT message_id, user_id, channel, application, lane, state, reason, CASE WHEN expires_at <= now_us() THEN 1 ELSE 0 END AS expired
 FROM deliveries WHERE due_at IS NOT NULL AND due_at <= now_us() ORDER BY due_at LIMIT $1 {lock skip}
