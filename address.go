@@ -34,7 +34,7 @@ func (a Address) wrong() string {
 		}
 	case App:
 		if a.Provider == WebPush {
-			if _, err := ParsePushSubscription(a.Value); err != nil || len(a.Value) > maxSubscription {
+			if s, err := ParsePushSubscription(a.Value); err != nil || len(a.Value) > maxSubscription || !strings.HasPrefix(s.Endpoint, "https://") {
 				return `a browser's subscription: {"endpoint":"https://...","keys":{"p256dh":"...","auth":"..."}}, at most 2048 bytes`
 			}
 		} else if !visible(a.Value, maxDevice) {
@@ -45,7 +45,7 @@ func (a Address) wrong() string {
 			return "a mail address such as lin@shop.example, without a name"
 		}
 	case Webhook:
-		if _, _, ok := a.Endpoint(); !ok {
+		if _, _, ok := a.Endpoint(); !ok || !strings.HasPrefix(a.Value, "https://") {
 			return "an https URL, # and its secret: https://shop.example/hook#whsec_..., or two secrets with a comma while it is changed"
 		}
 	case Bot:
@@ -62,7 +62,7 @@ func (a Address) wrong() string {
 func (a Address) Endpoint() (target string, secrets []string, ok bool) {
 	target, rest, _ := strings.Cut(a.Value, "#")
 	u, err := url.Parse(target)
-	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || !visible(a.Value, maxEndpoint) {
+	if err != nil || !callable(u) || !visible(a.Value, maxEndpoint) {
 		return "", nil, false
 	}
 	secrets = strings.Split(rest, ",")
@@ -91,7 +91,7 @@ func ParsePushSubscription(text string) (s PushSubscription, err error) {
 	u, err := url.Parse(s.Endpoint)
 	key, keyErr := decodeURL(s.Keys.P256dh)
 	secret, secretErr := decodeURL(s.Keys.Auth)
-	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || keyErr != nil || len(key) != 65 || secretErr != nil || len(secret) != 16 {
+	if err != nil || !callable(u) || keyErr != nil || len(key) != 65 || secretErr != nil || len(secret) != 16 {
 		return s, errSubscription
 	}
 	return s, nil
@@ -102,6 +102,11 @@ var errSubscription = errors.New("no subscription of a browser")
 // decodeURL reads base64url, with padding or without: browsers differ.
 func decodeURL(s string) ([]byte, error) {
 	return base64.RawURLEncoding.DecodeString(strings.TrimRight(s, "="))
+}
+
+// callable tells whether u names a host to be called by HTTP. Addresses are https; http is only for networks that a driver may call.
+func callable(u *url.URL) bool {
+	return (u.Scheme == "https" || u.Scheme == "http") && u.Hostname() != "" && u.User == nil
 }
 
 func validPhone(s string) bool {

@@ -1,9 +1,6 @@
 package tidings
 
-import (
-	"net"
-	"time"
-)
+import "time"
 
 // Integration is a configured account of a provider. Several of one channel stand in an order: the first that is well takes a
 // delivery, and those of the same order share what comes by their weights.
@@ -75,6 +72,4 @@ type Setup struct {
 	Now         func() time.Time
 	// ReportURL is the signed URL at which the provider reports on one attempt.
 	ReportURL func(attempt ID) string
-	// Dialer connects to hosts that users have named, and to no others than public ones; nil: any host may be called.
-	Dialer *net.Dialer
 }

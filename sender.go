@@ -101,6 +101,7 @@ type Call struct {
 	ExpiresAt   time.Time
 	CollapseKey string
 	Key         string // of a Keyer
+	Type        string // the message type's name
 	Unsubscribe string // the user's link that mutes the type on the channel, by one click too (RFC 8058); "": there is none
 }
 

@@ -51,6 +51,7 @@ func (db *DB) Outgoing(ctx context.Context, c tidings.Claim, items []tidings.Ite
 			types[r.Type] = t
 		}
 		out[i].Policy = t.Policy(c.Segment.Channel)
+		out[i].Call.Type = r.Type
 		db.unsubscribe(&out[i].Call, c.Segment, r.Type, t)
 	}
 	return out, nil

@@ -35,8 +35,11 @@ type Client struct {
 
 // New returns a client that keeps connections open between calls. It speaks HTTP/1.1 only, where "written" has one
 // meaning, and ignores proxies in the environment, which may repeat what they forward.
-func New() *Client {
-	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}
+func New() *Client { return NewOver(&net.Dialer{}) }
+
+// NewOver is New with connections by a dialer that chooses whom it calls.
+func NewOver(dialer *net.Dialer) *Client {
+	dialer.Timeout, dialer.KeepAlive = dialTimeout, 15*time.Second
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			conn, err := dialer.DialContext(ctx, network, address)

@@ -30,7 +30,7 @@ var allowed = map[string][]string{
 	"auth":                {"."},
 	"middleware":          {"."},
 	"comet":               {".", "auth", "middleware"},
-	"channels/*":          {".", "channels/once", "channels/bearer"}, // once: one HTTP call without a hidden second one; bearer: tokens and their signatures
+	"channels/*":          {".", "channels/once", "channels/bearer", "channels/guard", "channels/robot"}, // once: one HTTP call without a hidden second one; bearer: tokens and their signatures; guard: hosts that users name; robot: what bots share
 	"channels/web":        {".", "comet"},
 	"platform":            {".", "templates"},
 	"handlers":            {".", "tasks", "templates"},
