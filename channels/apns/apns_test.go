@@ -180,7 +180,8 @@ func TestAnExpiredTokenIsRenewedOnceAndOnlyIfItCanBeOld(t *testing.T) {
 	if again := f.send(t, call("second")).JWT; again == old {
 		t.Error("the same token")
 	}
-	f.theirs = f.now.Add(2 * time.Hour)
+	fresh := f.now.Truncate(50 * time.Minute).Add(110 * time.Minute) // ten minutes into a token's time
+	f.now, f.theirs = fresh, fresh.Add(52*time.Minute)
 	_, err := f.sender.Send(t.Context(), call("third"))
 	if e := wantError(t, err); !e.Configuration {
 		t.Errorf("with a clock that is wrong: %v", err)
