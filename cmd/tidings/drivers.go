@@ -5,12 +5,14 @@ import (
 	"tidings/channels/apns"
 	"tidings/channels/baidu"
 	"tidings/channels/dingtalk"
+	"tidings/channels/email"
 	"tidings/channels/fcm"
 	"tidings/channels/feishu"
 	"tidings/channels/huawei"
 	"tidings/channels/jpush"
 	"tidings/channels/kannel"
 	"tidings/channels/webhook"
+	"tidings/channels/webpush"
 	"tidings/channels/wecom"
 )
 
@@ -19,11 +21,13 @@ var drivers = []tidings.Driver{
 	apns.Driver,
 	baidu.Driver,
 	dingtalk.Driver,
+	email.Driver,
 	fcm.Driver,
 	feishu.Driver,
 	huawei.Driver,
 	jpush.Driver,
 	kannel.Driver,
 	webhook.Driver,
+	webpush.Driver,
 	wecom.Driver,
 }

@@ -11,6 +11,7 @@ import (
 	"tidings/internal/sim/gateway"
 	"tidings/internal/sim/huawei"
 	"tidings/internal/sim/jpush"
+	"tidings/internal/sim/mail"
 	"tidings/internal/sim/operator"
 	"tidings/internal/sim/robot"
 )
@@ -18,7 +19,7 @@ import (
 // newSimulate runs one of the simulators of the outside world, for the demo and the tests.
 func newSimulate(d *deps) *cobra.Command {
 	return &cobra.Command{
-		Use: "simulate NAME", Short: "Run a simulator: gateway (SMS), operator (behind Kannel), baidu, fcm, apns, jpush, huawei (push), robots (groups)", Hidden: true,
+		Use: "simulate NAME", Short: "Run a simulator: gateway (SMS), operator (behind Kannel), baidu, fcm, apns, jpush, huawei (push), robots (groups), mail", Hidden: true,
 		DisableFlagParsing: true, // the simulators have flags of their own
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -37,6 +38,8 @@ func newSimulate(d *deps) *cobra.Command {
 				return jpush.Run(c.Context(), args[1:], d.out)
 			case "fcm":
 				return fcm.Run(c.Context(), args[1:], d.out)
+			case "mail":
+				return mail.Run(c.Context(), args[1:], d.out)
 			case "robots":
 				return robot.Run(c.Context(), args[1:], d.out)
 			case "operator":
