@@ -1,6 +1,9 @@
 package tidings
 
-import "time"
+import (
+	"maps"
+	"time"
+)
 
 // Integration is a configured account of a provider. Several of one channel stand in an order: the first that is well takes a
 // delivery, and those of the same order share what comes by their weights.
@@ -46,23 +49,37 @@ const (
 
 // Driver is what a provider's package offers: which settings an account has, and how a Sender is made of them.
 type Driver struct {
-	Provider string
-	Channel  Channel
+	Provider string  `json:"provider"`
+	Channel  Channel `json:"channel"`
 	// Bound says that an address works with this provider alone, which its Provider names: a device token. A phone number is
 	// not bound: any integration of the channel may carry it.
-	Bound  bool
-	Fields []Field
+	Bound  bool    `json:"bound"`
+	Fields []Field `json:"fields"`
 	// Open checks the settings and returns a Sender; it calls nobody. A wrong setting is a FieldErrors.
-	Open func(Setup) (Sender, error)
+	Open func(Setup) (Sender, error) `json:"-"`
 }
 
 // Field is one setting of a driver.
 type Field struct {
-	Name     string
-	Secret   bool // kept sealed, shown never
-	Required bool
-	Default  string
-	Help     string // one line, for console and CLI
+	Name     string `json:"name"`
+	Secret   bool   `json:"secret"` // kept sealed, shown never
+	Required bool   `json:"required"`
+	Default  string `json:"default,omitempty"`
+	Help     string `json:"help"` // one line, for console and CLI
+}
+
+// Filled are values with the defaults of the driver's fields in the places of those that are not set.
+func (d Driver) Filled(values map[string]string) map[string]string {
+	filled := maps.Clone(values)
+	if filled == nil {
+		filled = map[string]string{}
+	}
+	for _, f := range d.Fields {
+		if filled[f.Name] == "" && f.Default != "" {
+			filled[f.Name] = f.Default
+		}
+	}
+	return filled
 }
 
 // Setup is an integration opened: what a driver needs to make calls.

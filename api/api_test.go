@@ -72,7 +72,8 @@ func setup(t *testing.T, db *sql.DB) *bundle {
 	authenticator := auth.New(db, b.tokens, adminToken, clock)
 	b.api = api.New(api.Config{
 		Store: db, Auth: authenticator, Tokens: b.tokens, Now: clock, OpenAPI: tidings.OpenAPI,
-		Platform: platform.New(platform.Config{Store: db, Check: templates.Check, NewKey: auth.NewKey, Hash: auth.HashPassword, Verify: auth.CheckPassword, Now: clock}),
+		Platform: platform.New(platform.Config{Store: db, Check: templates.Check, NewKey: auth.NewKey, Hash: auth.HashPassword, Verify: auth.CheckPassword, Now: clock, Drivers: []tidings.Driver{testDriver},
+			Environment: []tidings.Configured{{Integration: tidings.Integration{ID: "env", Channel: tidings.SMS, Provider: "test", State: tidings.IntegrationActive}, Values: map[string]string{"user": "u", "password": "marker-env"}}}}),
 		Door: middleware.NewDoor(middleware.Config{
 			Logger:  slog.New(slog.NewTextHandler(b.log, nil)),
 			Origins: func(ctx context.Context, o string) bool { return authenticator.OriginAllowed(ctx, o, "") },

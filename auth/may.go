@@ -32,6 +32,7 @@ const (
 	MintTokens        Action = "token.mint"
 	ReadInstallation  Action = "installation.read" // queues, balance, health
 	RunInstallation   Action = "installation.run"
+	WriteIntegrations Action = "integration.write"
 	ReadAudit         Action = "audit.read"
 	ManageAccounts    Action = "account.write"
 	OwnAccount        Action = "account.own" // one's own name, language, password, keys
@@ -60,6 +61,7 @@ var Roles = map[Action][]tidings.Role{
 	MintTokens:        {tidings.RoleAdmin},
 	ReadInstallation:  {tidings.RoleAdmin, tidings.RoleOperator, tidings.RoleApprover, tidings.RoleViewer},
 	RunInstallation:   {tidings.RoleAdmin, tidings.RoleOperator},
+	WriteIntegrations: {tidings.RoleAdmin},
 	ReadAudit:         {tidings.RoleAdmin, tidings.RoleOperator, tidings.RoleApprover, tidings.RoleViewer},
 	ManageAccounts:    {tidings.RoleAdmin},
 	OwnAccount:        tidings.Roles,
@@ -67,7 +69,7 @@ var Roles = map[Action][]tidings.Role{
 
 // shared are the actions about what belongs to no application: closed to those who belong to one.
 var shared = []Action{CreateApplication, DecideApplication, HaltApplication, WriteQuotas, ReadDirectory, WriteDirectory, ReadHistory,
-	WriteHistory, MintTokens, ReadInstallation, RunInstallation, ReadAudit, ManageAccounts}
+	WriteHistory, MintTokens, ReadInstallation, RunInstallation, WriteIntegrations, ReadAudit, ManageAccounts}
 
 // Bound tells whether the person sees and touches one application only.
 func (p Principal) Bound() bool {

@@ -38,6 +38,7 @@ type Store interface {
 	Limits
 	Previews
 	Preferring
+	Integrating
 
 	Templates
 	People
@@ -81,9 +82,12 @@ type Platform struct {
 	hash   func(password string) string
 	verify func(hash, password string) bool
 	now    func() time.Time
+	// drivers and environment are what Config says.
+	drivers     []tidings.Driver
+	environment []tidings.Configured
 }
 
-// Config is what a Platform needs. All of it must be set.
+// Config is what a Platform needs. All of it must be set, but for drivers and environment.
 type Config struct {
 	Store  Store
 	Check  func(title, body, url string) tidings.FieldErrors   // templates.Check
@@ -91,11 +95,16 @@ type Config struct {
 	Hash   func(password string) string                        // auth.HashPassword
 	Verify func(hash, password string) bool                    // auth.CheckPassword
 	Now    func() time.Time
+	// Drivers are the providers for which integrations can be configured, and Environment the integrations that the settings of the
+	// process make: shown beside the others, and changed nowhere but there.
+	Drivers     []tidings.Driver
+	Environment []tidings.Configured
 }
 
 // New returns a Platform.
 func New(c Config) *Platform {
-	return &Platform{store: c.Store, check: c.Check, newKey: c.NewKey, hash: c.Hash, verify: c.Verify, now: c.Now}
+	return &Platform{store: c.Store, check: c.Check, newKey: c.NewKey, hash: c.Hash, verify: c.Verify, now: c.Now,
+		drivers: c.Drivers, environment: c.Environment}
 }
 
 // maxOrigins and maxScopes bound lists that are compared on every request.

@@ -62,7 +62,8 @@ func (p *process) startAPI(ctx context.Context) error {
 // apiRoutes puts the API and the console on mux. self is where they are reached from this machine.
 func (p *process) apiRoutes(mux *http.ServeMux, self string) error {
 	door := p.newDoor("api", apiInFlight)
-	configuration := platform.New(platform.Config{Store: p.db, Check: templates.Check, NewKey: auth.NewKey, Hash: auth.HashPassword, Verify: auth.CheckPassword, Now: time.Now})
+	configuration := platform.New(platform.Config{Store: p.db, Check: templates.Check, NewKey: auth.NewKey, Hash: auth.HashPassword, Verify: auth.CheckPassword, Now: time.Now,
+		Drivers: drivers, Environment: givenIntegrations(p.cfg)})
 	a := api.New(api.Config{
 		Store: p.db, Auth: p.auth, Tokens: p.tokens, Door: door, Now: time.Now, Ready: p.ready, OpenAPI: tidings.OpenAPI,
 		Platform: configuration,

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"tidings/platform"
 )
 
 func newDoctor(d *deps) *cobra.Command {
@@ -44,6 +46,7 @@ func doctor(c *cobra.Command, d *deps) error {
 		{"database", func(context.Context) (string, error) { return checkDatabase(c, d) }},
 		{"redis", func(ctx context.Context) (string, error) { return checkRedis(ctx, cfg) }},
 	}
+	checks = append(checks, check{"integrations", func(context.Context) (string, error) { return checkIntegrations(c, d) }})
 	if cfg.KannelUser != "" {
 		checks = append(checks, check{"sms: kannel", func(ctx context.Context) (string, error) { return reachable(ctx, cfg.KannelURL) }})
 	}
@@ -115,6 +118,30 @@ func checkDatabase(c *cobra.Command, d *deps) (string, error) {
 		return "", err
 	}
 	return mask("database-url", databaseURL(cfg)) + ", schema up to date", db.Close()
+}
+
+// checkIntegrations opens every integration as a worker does, and calls nobody.
+func checkIntegrations(c *cobra.Command, d *deps) (string, error) {
+	db, cfg, err := openRecord(c, d)
+	if err != nil {
+		return "", err
+	}
+	defer db.Close() //nolint:errcheck // nothing is written
+	p := platform.New(platform.Config{Store: db, Now: time.Now, Drivers: drivers, Environment: givenIntegrations(cfg)})
+	all, err := p.Integrations(c.Context())
+	if err != nil {
+		return "", err
+	}
+	for _, i := range all {
+		found, err := p.CheckIntegration(c.Context(), i.ID)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", i.ID, err)
+		}
+		if !found.OK {
+			return "", fmt.Errorf("%s cannot be opened: %s; mend it with 'tidings integration put %s'", i.ID, found.Errors[0].Field+" "+found.Errors[0].Detail, i.ID)
+		}
+	}
+	return fmt.Sprintf("%d, all can be opened", len(all)), nil
 }
 
 func checkRedis(ctx context.Context, cfg *config) (string, error) {

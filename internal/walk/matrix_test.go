@@ -99,6 +99,14 @@ var apiRows = []row{
 	{"GET /v1/applications/{id}/usage", "/v1/applications/shop/usage", "", asksApp, nil},
 	{"GET /v1/quotas/{id}", "/v1/quotas/shop", "", overseers, nil},
 	{"PUT /v1/quotas/{id}", "/v1/quotas/shop", `{"rate":-1}`, admins, nil},
+	{"GET /v1/providers", "", "", overseers, nil},
+	{"GET /v1/integrations", "", "", overseers, nil},
+	{"GET /v1/integrations/{id}", "/v1/integrations/gate", "", overseers, putGate},
+	{"PUT /v1/integrations/{id}", "/v1/integrations/gate", `{"provider":"none"}`, admins, nil},
+	{"DELETE /v1/integrations/{id}", "/v1/integrations/gate", "", admins, putGate},
+	{"POST /v1/integrations/{id}/pause", "/v1/integrations/gate/pause", "", halters, putGate},
+	{"POST /v1/integrations/{id}/resume", "/v1/integrations/gate/resume", "", halters, putGate},
+	{"POST /v1/integrations/{id}/check", "/v1/integrations/gate/check", "", halters, putGate},
 	{"POST /v1/applications/{id}/keys", "/v1/applications/shop/keys", "{}", keeps, nil},
 	{"GET /v1/applications/{id}/keys", "/v1/applications/shop/keys", "", "11 333 33333 3 ++++ +43 333", nil},
 	{"DELETE /v1/applications/{id}/keys/{key}", "/v1/applications/shop/keys/$revoked", "", keeps, nil},
@@ -145,6 +153,11 @@ func passing(c caller) {
 	importLines(c, `{"merchant":{"id":"passing","name":"P"}}
 {"store":{"id":"passing-1","merchant":"passing","name":"P"}}
 {"user":{"id":"passing","name":"P"}}`)
+}
+
+// putGate is an integration that is there to be paused and deleted.
+func putGate(c caller) {
+	c.must(200, "PUT", "/v1/integrations/gate", `{"provider":"kannel","state":"paused","settings":{"user":"u","password":"p"}}`)
 }
 
 func TestEachRouteOfTheAPIAnswersEachOfThemAsTheTableSays(t *testing.T) {
