@@ -64,7 +64,11 @@ func call(body string) tidings.Call {
 // said sends a mail and fails unless the driver says outcome and reason of it ("" is a yes); it writes a cell of the conformance table.
 func (f *far) said(t *testing.T, ctx context.Context, fault string, c tidings.Call, outcome tidings.Outcome, reason tidings.Reason, recorded int) *tidings.SendError {
 	t.Helper()
+	began := time.Now()
 	_, err := f.sender.Send(ctx, c)
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("%s: it took %s", fault, took)
+	}
 	e, _ := errors.AsType[*tidings.SendError](err)
 	if e == nil {
 		e = &tidings.SendError{}

@@ -105,6 +105,7 @@ func TestAPushIsWholeAndAWaitingOneIsReplaced(t *testing.T) {
 		if _, err := s.Send(t.Context(), c); err != nil {
 			t.Fatal(err, f.Wrong())
 		}
+		now = now.Add(time.Second)
 	}
 	other := f.call("late")
 	other.CollapseKey = "order-17"
