@@ -128,6 +128,9 @@ type SendError struct {
 	After   time.Duration // Busy: not before this; 0: the caller's own back-off
 	// AddressDead says that the address will never work again (a device was unbound).
 	AddressDead bool
+	// OfAddress says that what is wrong is this address's alone: a merchant's system that is down, a robot that has posted enough.
+	// It tells nothing of the provider, who must not rest for it.
+	OfAddress bool
 	// Configuration says that our account is at fault (credentials, quota), not this delivery.
 	Configuration bool
 	Err           error

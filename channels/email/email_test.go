@@ -164,7 +164,7 @@ func TestAnswersAreClassedByStepAndCode(t *testing.T) {
 		{sim.Fault{At: "mail", Code: 452, Text: "4.3.1 full"}, tidings.SendError{Outcome: tidings.Busy, Reason: tidings.ProviderBusy}},
 		{sim.Fault{At: "rcpt", Code: 550, Text: "5.1.1 no such user"}, tidings.SendError{Outcome: tidings.Refused, Reason: tidings.AddressRefused, AddressDead: true}},
 		{sim.Fault{At: "rcpt", Code: 550, Text: "5.7.1 blocked by policy"}, tidings.SendError{Outcome: tidings.Refused, Reason: tidings.AddressRefused}},
-		{sim.Fault{At: "rcpt", Code: 452, Text: "4.2.2 mailbox full"}, tidings.SendError{Outcome: tidings.Busy, Reason: tidings.ProviderBusy}},
+		{sim.Fault{At: "rcpt", Code: 452, Text: "4.2.2 mailbox full"}, tidings.SendError{Outcome: tidings.Busy, Reason: tidings.ProviderBusy, OfAddress: true}},
 		{sim.Fault{At: "data", Code: 554, Text: "5.7.1 looks like spam"}, tidings.SendError{Outcome: tidings.Refused, Reason: tidings.ProviderRefused}},
 		{sim.Fault{At: "data", Code: 552, Text: "5.3.4 too big"}, tidings.SendError{Outcome: tidings.Refused, Reason: tidings.TooLong}},
 		{sim.Fault{At: "data", Code: 451, Text: "4.3.0 later"}, tidings.SendError{Outcome: tidings.Busy, Reason: tidings.ProviderBusy}},

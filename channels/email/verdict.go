@@ -70,8 +70,8 @@ func ofSending(err error) error {
 		return &tidings.SendError{Outcome: tidings.Unknown, Reason: tidings.ProviderSilent, Err: errors.New("the mail was written and never answered")}
 	case code == 0:
 		return down(fmt.Errorf("%s: no answer", e.Reason))
-	case code < 500:
-		return &tidings.SendError{Outcome: tidings.Busy, Reason: tidings.ProviderBusy, Err: cause}
+	case code < 500: // a full mailbox and a greylist are the recipient's
+		return &tidings.SendError{Outcome: tidings.Busy, Reason: tidings.ProviderBusy, OfAddress: e.Reason == gomail.ErrSMTPRcptTo, Err: cause}
 	case e.Reason == gomail.ErrSMTPMailFrom || code == 530 || code == 535: // we may not send, or not as this sender
 		return atFault(cause)
 	case e.Reason == gomail.ErrSMTPRcptTo:

@@ -97,7 +97,7 @@ func (s *Sender) Send(ctx context.Context, c tidings.Call) (tidings.Accepted, er
 		return tidings.Accepted{}, refused(tidings.TooLong, fmt.Sprintf("%d bytes, a robot posts at most %d", n, s.kind.MaxText))
 	}
 	if wait := s.limit.take(robot, now); wait > 0 {
-		return tidings.Accepted{}, &tidings.SendError{Outcome: tidings.Busy, Reason: tidings.ProviderBusy, After: wait,
+		return tidings.Accepted{}, &tidings.SendError{Outcome: tidings.Busy, Reason: tidings.ProviderBusy, After: wait, OfAddress: true,
 			Err: errors.New("the robot has made all its posts of this minute")}
 	}
 	target.RawQuery = query.Encode()
@@ -150,6 +150,7 @@ func (s *Sender) judge(a once.Answer) error {
 		return nil
 	}
 	verdict := s.kind.Verdict(*code)
+	verdict.OfAddress = verdict.Outcome == tidings.Refused || verdict.After > 0 // too fast is one robot; the system busy is all
 	verdict.Err = fmt.Errorf("%s answered %d: %s", s.kind.Provider, *code, once.Excerpt(said.ErrMsg+said.Msg))
 	return &verdict
 }

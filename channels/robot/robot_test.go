@@ -110,7 +110,7 @@ func TestARobotIsNotLetBeyondItsLimit(t *testing.T) {
 		}
 		_, err := s.Send(t.Context(), call(k.driver, base+k.path+token, "one too many"))
 		e, ok := errors.AsType[*tidings.SendError](err)
-		if !ok || e.Outcome != tidings.Busy || e.After != 40*time.Second {
+		if !ok || e.Outcome != tidings.Busy || e.After != 40*time.Second || !e.OfAddress {
 			t.Fatalf("%s: %v", k.driver.Provider, err)
 		}
 		now = now.Add(e.After)

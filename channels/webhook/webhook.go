@@ -75,8 +75,16 @@ type data struct {
 
 var notOfTypes = regexp.MustCompile(`[^a-zA-Z0-9_.]`)
 
-// Send makes one call.
+// Send makes one call. Whatever becomes of it says nothing of other receivers.
 func (s *Sender) Send(ctx context.Context, c tidings.Call) (tidings.Accepted, error) {
+	accepted, err := s.send(ctx, c)
+	if e, ok := errors.AsType[*tidings.SendError](err); ok {
+		e.OfAddress = true
+	}
+	return accepted, err
+}
+
+func (s *Sender) send(ctx context.Context, c tidings.Call) (tidings.Accepted, error) {
 	now := s.now()
 	if !c.ExpiresAt.IsZero() && !now.Before(c.ExpiresAt) {
 		return tidings.Accepted{}, refused(tidings.TimeRanOut, "it expired before the call")

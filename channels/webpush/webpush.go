@@ -89,8 +89,16 @@ type payload struct {
 	Tag     string `json:"tag"` // what is shown with the same tag is replaced
 }
 
-// Send makes one push.
+// Send makes one push. Users name the push services: what goes wrong there, save that our key is refused, says nothing of others.
 func (s *Sender) Send(ctx context.Context, c tidings.Call) (tidings.Accepted, error) {
+	accepted, err := s.send(ctx, c)
+	if e, ok := errors.AsType[*tidings.SendError](err); ok {
+		e.OfAddress = !e.Configuration
+	}
+	return accepted, err
+}
+
+func (s *Sender) send(ctx context.Context, c tidings.Call) (tidings.Accepted, error) {
 	now := s.now()
 	ttl := maxTTL
 	if !c.ExpiresAt.IsZero() {
