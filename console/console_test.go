@@ -47,7 +47,9 @@ func newSite(t *testing.T) *site {
 	t.Helper()
 	s := &site{t: t, db: sqltest.Open(t, sqltest.SQLite(t)), tokens: map[string]string{}}
 	a := auth.New(s.db, auth.NewTokens([]byte("a master secret of at least 32 characters")), adminToken, time.Now)
-	p := platform.New(platform.Config{Store: s.db, Check: templates.Check, NewKey: auth.NewKey, Hash: auth.HashPassword, Verify: auth.CheckPassword, Now: time.Now})
+	p := platform.New(platform.Config{Store: s.db, Check: templates.Check, NewKey: auth.NewKey, Hash: auth.HashPassword, Verify: auth.CheckPassword, Now: time.Now,
+		Drivers:     []tidings.Driver{{Provider: "test", Channel: tidings.SMS, Fields: []tidings.Field{{Name: "user", Required: true}, {Name: "password", Secret: true}}, Open: func(tidings.Setup) (tidings.Sender, error) { return nil, nil }}},
+		Environment: []tidings.Configured{{Integration: tidings.Integration{ID: "env", Channel: tidings.SMS, Provider: "test", State: tidings.IntegrationActive}, Values: map[string]string{"user": "plain", "password": "marker-env"}}}})
 	c, err := console.New(console.Options{
 		Door: middleware.NewDoor(middleware.Config{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}),
 		Auth: a, Platform: p, Record: s.db, Queues: noQueues{}, Now: time.Now, Module: []byte("export class Tidings {}"),
@@ -171,7 +173,7 @@ func (s *site) post(account, path string, form url.Values) *httptest.ResponseRec
 // filled puts something of ours where a path has room for it.
 var filled = strings.NewReplacer("{app}", "shop", "{type}", "order.paid", "{channel}", "web", "{locale}", "zh-CN", "{version}", "1", "{key}", "none",
 	"directory/merchants/{id}", "directory/merchants/acme", "directory/stores/{id}", "directory/stores/acme-1", "directory/users/{id}", "directory/users/u1",
-	"accounts/{id}", "accounts/viewer", "messages/{id}", "messages/1")
+	"accounts/{id}", "accounts/viewer", "integrations/{id}", "integrations/env", "messages/{id}", "messages/1")
 
 func TestEveryRouteLetsInThoseWhoMayAndNobodyElse(t *testing.T) {
 	s := newSite(t)

@@ -10,11 +10,15 @@ import (
 
 // healthPage is what health.html shows.
 type healthPage struct {
-	Checks  []Check
-	Queues  []Queue
-	Balance tidings.Balance
-	Wrong   string // why the queues cannot be read
-	MayAct  bool
+	Checks []Check // of the stores
+	// Integrations stand by channel, and Unreachable says of some what their host does.
+	Integrations []channelRow
+	Unreachable  map[string]string
+	Queues       []Queue
+	Balance      tidings.Balance
+	Wrong        string // why the queues cannot be read
+	MayAct       bool
+	MayWrite     bool
 }
 
 // healthTime bounds how long the page waits for a part that does not answer.
@@ -23,7 +27,19 @@ const healthTime = 3 * time.Second
 func (v *visit) getHealth() error {
 	ctx, cancel := context.WithTimeout(v.r.Context(), healthTime)
 	defer cancel()
-	p := healthPage{Checks: v.Health(ctx), MayAct: v.may(auth.RunInstallation)}
+	p := healthPage{MayAct: v.may(auth.RunInstallation), MayWrite: v.may(auth.WriteIntegrations), Unreachable: map[string]string{}}
+	for _, c := range v.Health(ctx) {
+		switch {
+		case c.Channel == "":
+			p.Checks = append(p.Checks, c)
+		case c.State == "down":
+			p.Unreachable[c.Name] = c.Detail
+		}
+	}
+	var err error
+	if p.Integrations, err = v.integrations(); err != nil {
+		return err
+	}
 	queues, err := v.Queues.List()
 	if err != nil {
 		v.Door.Logger.Warn("the queues cannot be read", "error", err)

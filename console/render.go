@@ -57,6 +57,7 @@ func functions(lang string) template.FuncMap {
 		},
 		"json":     indented,
 		"number":   grouped,
+		"percent":  func(part float64) float64 { return 100 * part },
 		"pair":     func(a, b any) [2]any { return [2]any{a, b} },
 		"join":     strings.Join,
 		"has":      has,
@@ -110,7 +111,7 @@ var tones = map[string]string{
 	"active": "good", "applied": "wait", "suspended": "bad", "rejected": "bad", "disabled": "bad",
 	"submitted": "wait", "approved": "good", "published": "good",
 	"sent": "good", "delivered": "good", "failed": "bad", "unknown": "wait", "held": "wait", "queued": "wait", "sending": "wait",
-	"expired": "bad", "done": "good", "processing": "wait", "accepted": "wait", "paused": "wait", "ok": "good", "down": "bad",
+	"expired": "bad", "done": "good", "processing": "wait", "accepted": "wait", "paused": "wait", "closed": "good", "half_open": "wait", "open": "bad", "ok": "good", "down": "bad",
 }
 
 // pagePolicy is for pages whose scripts and styles all come from us as files.

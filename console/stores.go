@@ -50,6 +50,13 @@ type Platform interface {
 	Subscribed(ctx context.Context, s tidings.Subscription) (tidings.PreferenceType, error)
 	Subscribe(ctx context.Context, s tidings.Subscription, muted bool) error
 
+	Providers() []tidings.Driver
+	Integrations(ctx context.Context) ([]tidings.Integration, error)
+	Integration(ctx context.Context, id string) (tidings.Integration, error)
+	PutIntegration(ctx context.Context, i tidings.Integration) (tidings.Integration, error)
+	PauseIntegration(ctx context.Context, id string, pause bool) (tidings.Integration, error)
+	DeleteIntegration(ctx context.Context, id string) error
+
 	PutQuota(ctx context.Context, q tidings.Quota) (tidings.Quota, error)
 	Usage(ctx context.Context, application string, days int) (tidings.Usage, error)
 

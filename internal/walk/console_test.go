@@ -36,6 +36,12 @@ var consoleRows = []row{
 	{"POST /console/send", "", "application=shop&type=order.paid", pageKeeps, nil},
 	{"GET /console/audit", "", "", pageOverseers, nil},
 	{"GET /console/health", "", "", pageOverseers, nil},
+	{"GET /console/integrations/new", "", "", pageAdmins, nil},
+	{"GET /console/integrations/{id}", "/console/integrations/gate", "", pageOverseers, putGate},
+	{"POST /console/integrations/{id}", "/console/integrations/gate", "order=x", pageAdmins, putGate},
+	{"POST /console/integrations/{id}/pause", "/console/integrations/gate/pause", "", pageHalters, putGate},
+	{"POST /console/integrations/{id}/resume", "/console/integrations/gate/resume", "", pageHalters, putGate},
+	{"POST /console/integrations/{id}/delete", "/console/integrations/gate/delete", "", pageAdmins, putGate},
 
 	{"GET /console/applications", "", "", pageAnybody, nil},
 	{"GET /console/apply", "", "", pageAnybody, nil},
