@@ -58,7 +58,10 @@ type MessageType struct {
 	Caps      []Cap     `json:"caps,omitempty"`  // how many a user gets; not of lane critical, nor where it is mandatory
 	Dedup     *Dedup    `json:"dedup,omitempty"` // what a user is spared
 	// Replace says that in the inbox, too, a message takes the place of an older one with its collapse key.
-	Replace bool `json:"replace,omitempty"`
+	Replace bool       `json:"replace,omitempty"`
+	Route   *RoutePath `json:"route,omitempty"` // nil: all channels at once
+	Hours   HoursRule  `json:"hours,omitempty"` // "": HoursAlways
+	Digest  *Digest    `json:"digest,omitempty"`
 }
 
 // QuietHours are hours of the day in which a message type is not sent on some channels: it waits for their end.
@@ -176,6 +179,11 @@ func (t MessageType) Validate() FieldErrors {
 		if !slices.Contains(t.Channels, c) || slices.Contains(t.Mandatory[:i], c) {
 			errs.Add("mandatory["+strconv.Itoa(i)+"]", "unknown", "once each of the type's channels")
 		}
+	}
+	t.Route.validate(t, &errs)
+	t.Digest.validate(t, &errs)
+	if t.Hours != "" && t.Hours != HoursAlways && !t.Hours.closed() {
+		errs.Add("hours", "unknown", "always, hold or summary")
 	}
 	seen := map[string]bool{}
 	for i, v := range t.Variables {

@@ -70,12 +70,18 @@ const (
 	Collapsed       Reason = "collapsed"           // a newer one took its place
 	OverQuota       Reason = "over_quota"          // the application has no deliveries left for the day on the channel
 	OverBudget      Reason = "over_budget"         // the application has no SMS parts left for the month
+	RouteStep       Reason = "route_step"          // held until its step of the route, or it would be too late then
+	WasRead         Reason = "read"                // somebody read it before its step came
+	StoreClosed     Reason = "store_closed"        // held until the store opens, or it would be too late then
+	InDigest        Reason = "digest"              // held until the digest it is gathered in, or it would be too late then
+	Digested        Reason = "digested"            // it went out as part of a digest, which its decisions name
 )
 
 // Reasons lists every reason.
 var Reasons = []Reason{NoAddress, NoTemplate, TemplateFailed, TooLong, NotYetDue, TimeRanOut, CanceledByApp, ProviderRefused,
 	AddressRefused, ProviderBusy, ProviderDown, ProviderSilent, Misconfigured, Interrupted, NotDelivered, NoChannel, UserGone,
-	NoRecipients, AppSuspended, Discarded, QuietTime, Muted, OverCap, Duplicate, Collapsed, OverQuota, OverBudget}
+	NoRecipients, AppSuspended, Discarded, QuietTime, Muted, OverCap, Duplicate, Collapsed, OverQuota, OverBudget,
+	RouteStep, WasRead, StoreClosed, InDigest, Digested}
 
 // Spares are the reasons for which a user is spared a notification on the web. It stands in the history all the same.
 var Spares = []Reason{Muted, OverCap, Duplicate, Collapsed}
@@ -94,6 +100,7 @@ type Delivery struct {
 	Parts     int    // sms: how many the content has
 	Decided   string // the rules that did not simply pass; see Decisions
 	Back      *Lookback
+	ReadyAt   time.Time // in a digest: from when on it may be gathered; zero: it is in none
 }
 
 // Back-off of a delivery whose provider was busy: doubled for each attempt, between a base and a cap, of which the caller

@@ -25,6 +25,8 @@ type Planning struct {
 	Caps        []Cap
 	CollapseKey string
 	DedupKey    string
+	Stores      []Store // through which alone the user was reached, see StoresOf: whose hours the type may heed
+	Child       bool    // it is itself a step of a route, to others: all its channels at once, and no digest
 }
 
 // PlannedContent is what the render stage left for a channel and the user's locale.
@@ -38,39 +40,133 @@ type PlannedContent struct {
 // quota and the month's budget, and what others that are decided on at the same time come to, is known only to the commit, which
 // decides on these after it: see Past and Allowance.
 func Plan(p Planning) []Delivery {
-	ds := make([]Delivery, 0, len(p.Channels))
-	for _, c := range p.Channels {
-		content := p.Contents[c]
-		d := Delivery{Channel: c, State: Queued, ExpiresAt: p.ExpiresAt, Locale: content.Locale, Parts: content.Parts}
-		switch {
-		case p.Canceled:
-			d.stop(RuleCanceled, Canceled, CanceledByApp, "")
-		case !p.ExpiresAt.IsZero() && !p.Now.Before(p.ExpiresAt):
-			d.stop(RuleExpiry, Expired, TimeRanOut, "it was to be sent before "+shownAt(p.ExpiresAt))
-		case content.Reason != NoReason:
-			d.stop(RuleTemplate, Failed, content.Reason, "")
-		case c != Web && !p.Addresses[c]:
-			d.stop(RuleAddress, Suppressed, NoAddress, "")
-		case p.muted(c):
-			d.stop(RuleMuted, Suppressed, Muted, "")
-		default:
-			p.time(&d)
-			if d.Pending() {
-				d.Back = p.lookback(c)
-			}
-		}
-		ds = append(ds, d)
-	}
+	ds, _ := p.plan()
 	return ds
 }
 
-// time holds a delivery whose time has not come.
-func (p Planning) time(d *Delivery) {
+// plan walks the steps of the route, or all channels at once.
+func (p Planning) plan() (ds []Delivery, es []Escalation) {
 	at := p.Now
-	if p.Now.Before(p.SendAt) {
+	if at.Before(p.SendAt) {
 		at = p.SendAt
-		d.hold(RuleSendAt, NotYetDue, at)
 	}
+	if p.Type == nil || p.Type.Route == nil || p.Child {
+		ds = make([]Delivery, 0, len(p.Channels))
+		for _, c := range p.Channels {
+			ds = append(ds, p.delivery(c, at))
+		}
+		return ds, nil
+	}
+	for i, s := range p.Type.Route.Steps {
+		due := at.Add(s.After.Duration())
+		if s.To != "" {
+			e := Escalation{Step: i + 1, To: s.To, Channels: s.Channels, DueAt: due, State: Held}
+			if !p.ExpiresAt.IsZero() && !due.Before(p.ExpiresAt) {
+				e.State, e.Reason = Expired, TimeRanOut
+			}
+			if !p.Canceled {
+				es = append(es, e)
+			}
+			at = due
+			continue
+		}
+		var first time.Time // when the step leaves; zero: it reaches him nowhere, and takes no time
+		for _, c := range s.Channels {
+			if !slices.Contains(p.Channels, c) {
+				continue
+			}
+			d := p.delivery(c, due)
+			if leaves := d.leaves(due); d.Pending() && (first.IsZero() || leaves.Before(first)) {
+				first = leaves
+			}
+			ds = append(ds, d)
+		}
+		if !first.IsZero() {
+			at = first
+		}
+	}
+	return ds, es
+}
+
+// delivery decides on one channel of a step that begins at a time.
+func (p Planning) delivery(c Channel, at time.Time) Delivery {
+	content := p.Contents[c]
+	d := Delivery{Channel: c, State: Queued, ExpiresAt: p.ExpiresAt, Locale: content.Locale, Parts: content.Parts}
+	switch {
+	case p.Canceled:
+		d.stop(RuleCanceled, Canceled, CanceledByApp, "")
+	case !p.ExpiresAt.IsZero() && !p.Now.Before(p.ExpiresAt):
+		d.stop(RuleExpiry, Expired, TimeRanOut, "it was to be sent before "+shownAt(p.ExpiresAt))
+	case content.Reason != NoReason:
+		d.stop(RuleTemplate, Failed, content.Reason, "")
+	case c != Web && !p.Addresses[c]:
+		d.stop(RuleAddress, Suppressed, NoAddress, "")
+	case p.muted(c):
+		d.stop(RuleMuted, Suppressed, Muted, "")
+	default:
+		p.time(&d, at)
+		if d.Pending() {
+			d.Back = p.lookback(c)
+		}
+	}
+	return d
+}
+
+// time holds a delivery whose time has not come: at is when its step begins.
+func (p Planning) time(d *Delivery, at time.Time) {
+	if p.Now.Before(p.SendAt) {
+		d.hold(RuleSendAt, NotYetDue, p.SendAt)
+	}
+	if at.After(p.Now) && at.After(p.SendAt) && !p.wait(d, RuleRoute, RouteStep, at) {
+		return
+	}
+	closed, at, ok := p.free(d, at)
+	if !ok || p.Type == nil || p.Type.Digest == nil || p.Child || !slices.Contains(p.Type.Digest.Channels, d.Channel) {
+		return
+	}
+	next, gathered := p.Type.Digest.Next(at, p.Stores)
+	if closed && p.Type.Hours == HoursSummary {
+		next, gathered = at, true
+	}
+	if !gathered {
+		return
+	}
+	d.ReadyAt = at
+	if p.wait(d, RuleDigest, InDigest, next) {
+		_, _, _ = p.free(d, next) // a summary does not come at night either
+	}
+}
+
+// free holds a delivery until the store is open and nothing is quiet, both at once, and tells when that is. ok is false when
+// that is too late.
+func (p Planning) free(d *Delivery, at time.Time) (closed bool, free time.Time, ok bool) {
+	for range maxHolidays {
+		begun := at
+		if p.Type != nil && p.Type.Hours.closed() && d.Channel != Web {
+			next, opens := firstOpening(p.Stores, at, false)
+			if !opens {
+				d.stop(RuleHours, Suppressed, StoreClosed, "no opening is known within a year")
+				return closed, at, false
+			}
+			if next.After(at) {
+				closed, at = true, next
+				if !p.wait(d, RuleHours, StoreClosed, at) {
+					return closed, at, false
+				}
+			}
+		}
+		if at, ok = p.loud(d, at); !ok {
+			return closed, at, false
+		}
+		if at.Equal(begun) {
+			break
+		}
+	}
+	return closed, at, true
+}
+
+// loud holds a delivery until neither the type's nor the user's quiet hours do.
+func (p Planning) loud(d *Delivery, at time.Time) (end time.Time, ok bool) {
 	end, ofType, ofUser, ok := p.quietUntil(d.Channel, at)
 	rule := RuleQuiet
 	if !ofType {
@@ -78,14 +174,35 @@ func (p Planning) time(d *Delivery) {
 	}
 	switch {
 	case !ofType && !ofUser:
-	case !ok || !p.ExpiresAt.IsZero() && !end.Before(p.ExpiresAt):
+		return at, true
+	case !ok:
 		d.stop(rule, Suppressed, QuietTime, "its time runs out before they end")
-	default:
-		d.hold(rule, QuietTime, end)
-		if ofType && ofUser {
-			d.hold(RuleUserQuiet, QuietTime, end)
-		}
+		return end, false
+	case !p.wait(d, rule, QuietTime, end):
+		return end, false
 	}
+	if ofType && ofUser {
+		d.hold(RuleUserQuiet, QuietTime, end)
+	}
+	return end, true
+}
+
+// wait holds a delivery until a time, or stops it if that would be too late.
+func (p Planning) wait(d *Delivery, r Rule, why Reason, until time.Time) bool {
+	if !p.ExpiresAt.IsZero() && !until.Before(p.ExpiresAt) {
+		d.stop(r, Suppressed, why, "its time runs out before "+shownAt(until))
+		return false
+	}
+	d.hold(r, why, until)
+	return true
+}
+
+// leaves is when a delivery of a step that begins at a time can go out.
+func (d Delivery) leaves(at time.Time) time.Time {
+	if d.DueAt.IsZero() {
+		return at
+	}
+	return d.DueAt
 }
 
 // muted tells whether the user does not want the type on a channel, where that is his to say.
@@ -104,8 +221,11 @@ const (
 	RuleAddress   Rule = "address"          // has the user an address on the channel?
 	RuleMuted     Rule = "muted"            // does the user want the type on the channel?
 	RuleSendAt    Rule = "send_at"          // has its time come?
+	RuleRoute     Rule = "route"            // has its step of the route come?
+	RuleHours     Rule = "hours"            // is the store open?
 	RuleQuiet     Rule = "quiet_hours"      // may the type be sent at that hour?
 	RuleUserQuiet Rule = "user_quiet_hours" // does the user want it at that hour?
+	RuleDigest    Rule = "digest"           // does it go out by itself?
 	RuleSending   Rule = "suspended"        // may the application send for now?
 	RuleCollapse  Rule = "collapse"         // has no newer one taken its place?
 	RuleDuplicate Rule = "duplicate"        // has nothing said the same before?
@@ -115,8 +235,8 @@ const (
 )
 
 // Rules lists every rule in its order.
-var Rules = []Rule{RuleCanceled, RuleExpiry, RuleTemplate, RuleAddress, RuleMuted, RuleSendAt, RuleQuiet, RuleUserQuiet, RuleSending, RuleCollapse, RuleDuplicate, RuleCap,
-	RuleQuota, RuleBudget}
+var Rules = []Rule{RuleCanceled, RuleExpiry, RuleTemplate, RuleAddress, RuleMuted, RuleSendAt, RuleRoute, RuleHours, RuleQuiet, RuleUserQuiet,
+	RuleDigest, RuleSending, RuleCollapse, RuleDuplicate, RuleCap, RuleQuota, RuleBudget}
 
 // Decision is what one rule said of a delivery.
 type Decision struct {
@@ -143,7 +263,10 @@ func (d *Delivery) stop(r Rule, s State, why Reason, detail string) {
 }
 
 func (d *Delivery) hold(r Rule, why Reason, until time.Time) {
-	d.State, d.Reason, d.DueAt = Held, why, until
+	if d.Reason != NotYetDue { // what waits for send_at too is not to be seen before
+		d.Reason = why
+	}
+	d.State, d.DueAt = Held, until
 	d.decide(r, Holds, why, shownAt(until))
 }
 

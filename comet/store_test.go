@@ -69,7 +69,7 @@ func step(t *testing.T, db *sql.DB, s tidings.Segment) (entries []tidings.UserEn
 				ds = append(ds, d)
 			}
 		}
-		_, err = db.Routed(ctx, segments, ds)
+		_, err = db.Routed(ctx, segments, ds, tidings.Waiting{})
 		must(t, err)
 	case tidings.Deliver:
 		var err error

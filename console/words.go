@@ -40,7 +40,8 @@ var words = map[string]map[string]text{
 		"channel_unavailable": {"no integration for the channel", "该渠道没有接入服务商"}, "user_gone": {"the user has left the directory", "用户已不在通讯录中"},
 		"no_recipients": {"the audience is nobody", "收件人为空"}, "suspended": {"the application is suspended", "应用已停用"},
 		"discarded": {"the template's deliveries were discarded", "该模板的待发内容已作废"}, "over_quota": {"over the daily quota", "超出每日配额"},
-		"over_budget": {"over the SMS budget", "超出短信预算"}, "quiet_hours": {"quiet hours", "免打扰时段"}, "muted": {"muted by the user", "用户已屏蔽"},
+		"over_budget": {"over the SMS budget", "超出短信预算"}, "route_step": {"waits for its step of the route", "等待送达路径的下一步"}, "read": {"read before its step came", "已读，后续步骤取消"},
+		"store_closed": {"the store is closed", "门店休息中"}, "digest": {"waits for a digest", "等待汇总"}, "digested": {"went out in a digest", "已并入汇总"}, "quiet_hours": {"quiet hours", "免打扰时段"}, "muted": {"muted by the user", "用户已屏蔽"},
 		"over_cap": {"the user has had enough of them", "超出对用户的频次上限"}, "duplicate": {"the same was said before", "与此前消息重复"}, "collapsed": {"a newer one took its place", "已被更新的消息取代"},
 	},
 	"spared": {
@@ -61,7 +62,7 @@ var words = map[string]map[string]text{
 	"rule": {
 		"suspended": {"application active", "应用是否启用"},
 		"canceled":  {"canceled", "是否取消"}, "expires_at": {"time to live", "有效期"}, "template": {"template", "模板"}, "address": {"address", "地址"},
-		"send_at": {"time to send", "发送时间"}, "quiet_hours": {"quiet hours", "免打扰时段"}, "muted": {"muted by the user", "用户是否屏蔽"}, "user_quiet_hours": {"the user's quiet hours", "用户免打扰时段"},
+		"send_at": {"time to send", "发送时间"}, "route": {"step of the route", "送达路径步骤"}, "hours": {"store open", "门店营业时间"}, "digest": {"digest", "汇总"}, "quiet_hours": {"quiet hours", "免打扰时段"}, "muted": {"muted by the user", "用户是否屏蔽"}, "user_quiet_hours": {"the user's quiet hours", "用户免打扰时段"},
 		"collapse": {"replaced by a newer one", "是否被取代"}, "duplicate": {"said before", "是否重复"}, "cap": {"cap for the user", "用户频次上限"}, "daily_quota": {"daily quota", "每日配额"}, "sms_budget": {"SMS budget", "短信预算"},
 	},
 	"verdict": {"passed": {"passed", "通过"}, "held": {"holds it", "暂缓"}, "stopped": {"stops it", "拦截"}, "skipped": {"not asked", "未判断"}},

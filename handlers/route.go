@@ -26,7 +26,10 @@ type RouteStore interface {
 	Via(ctx context.Context, items []tidings.Item) (map[tidings.Item][]string, error)
 	// Suspended tells which applications may not send for now.
 	Suspended(ctx context.Context) (map[string]bool, error)
-	Routed(ctx context.Context, ss []tidings.Segment, ds []tidings.Delivery) ([]tidings.Segment, error)
+	// Families tells to which message's route messages belong, StoreHours when stores are open.
+	Families(ctx context.Context, ids []tidings.ID) (map[tidings.ID]tidings.ID, error)
+	StoreHours(ctx context.Context, ids []string) (map[string]tidings.Store, error)
+	Routed(ctx context.Context, ss []tidings.Segment, ds []tidings.Delivery, w tidings.Waiting) ([]tidings.Segment, error)
 }
 
 // Route asks which way: it turns each notification into deliveries, one for each channel. The decisions are tidings.Plan,
@@ -38,11 +41,15 @@ func Route(store RouteStore) tasks.Stage {
 		if err != nil {
 			return nil, err
 		}
-		via, err := reached(ctx, store, w)
+		types, err := known.of(ctx, w)
 		if err != nil {
 			return nil, err
 		}
-		types, err := known.of(ctx, w)
+		via, err := reached(ctx, store, w, types)
+		if err != nil {
+			return nil, err
+		}
+		later, err := laterOf(ctx, store, w, types, via)
 		if err != nil {
 			return nil, err
 		}
@@ -62,13 +69,19 @@ func Route(store RouteStore) tasks.Stage {
 		if err != nil {
 			return nil, err
 		}
-		r := routing{w, via, types, preferences, keys, quotas[ss[0].Application].Caps}
-		return store.Routed(ctx, ss, holdSuspended(r.plan(), w, suspended))
+		r := routing{w, via, types, preferences, keys, quotas[ss[0].Application].Caps, later}
+		ds, waiting := r.plan()
+		return store.Routed(ctx, ss, holdSuspended(ds, w, suspended), waiting)
 	})
 }
 
-// reached tells how users were reached, where that decides which version they see.
-func reached(ctx context.Context, store RouteStore, w tidings.RouteWork) (map[tidings.Item][]string, error) {
+// reached tells how users were reached, where that decides which version they see, or when.
+func reached(ctx context.Context, store RouteStore, w tidings.RouteWork, types map[tidings.ID]*knownType) (map[tidings.Item][]string, error) {
+	for _, t := range types {
+		if t.HeedsStores() {
+			return store.Via(ctx, w.Items)
+		}
+	}
 	for _, rs := range w.Contents {
 		if tidings.InTrials(rs) {
 			return store.Via(ctx, w.Items)
@@ -97,22 +110,26 @@ type routing struct {
 	preferences map[string]*tidings.Preferences
 	keys        map[tidings.ID]string // what the types of messages take for the same
 	caps        []tidings.Cap         // of the application
+	later
 }
 
-func (r routing) plan() []tidings.Delivery {
-	ds := make([]tidings.Delivery, 0, len(r.Items))
+func (r routing) plan() ([]tidings.Delivery, tidings.Waiting) {
+	ds, w := make([]tidings.Delivery, 0, len(r.Items)), tidings.Waiting{}
 	for _, item := range r.Items {
 		m, t := r.Messages[item.Message], r.types[item.Message].MessageType
-		plan := tidings.Plan(tidings.Planning{Now: r.Now, Channels: m.Channels, SendAt: m.SendAt, ExpiresAt: m.ExpiresAt,
+		p := tidings.Planning{Now: r.Now, Channels: m.Channels, SendAt: m.SendAt, ExpiresAt: m.ExpiresAt,
 			Canceled: m.Canceled, Contents: tidings.ChooseContents(item.User, item.Locale, r.via[item], r.Contents[m.ID]),
 			Addresses: r.Addresses[item.User], Quiet: t.Quiet, Type: t, Preferences: r.preferences[item.User],
-			Caps: r.caps, CollapseKey: m.CollapseKey, DedupKey: r.keys[m.ID]})
-		for _, d := range plan {
+			Caps: r.caps, CollapseKey: m.CollapseKey, DedupKey: r.keys[m.ID],
+			Child: r.child(m.ID), Stores: r.storesOf(t, r.via[item])}
+		r.leave(&w, m, t, p)
+		for _, d := range tidings.Plan(p) {
 			d.Message, d.User = item.Message, item.User
 			ds = append(ds, d)
 		}
 	}
-	return ds
+	w.Escalations = tidings.MergeEscalations(w.Escalations)
+	return ds, w
 }
 
 // suspendedPause is how long a delivery of a suspended application is held before it is looked at again; resuming the

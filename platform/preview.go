@@ -19,6 +19,8 @@ type Previews interface {
 	Recipients(ctx context.Context, m tidings.Message, limit int) (found []tidings.Notification, size int, err error)
 	// AddressChannels tells on which channels users have an address.
 	AddressChannels(ctx context.Context, users []string) (map[string]map[tidings.Channel]bool, error)
+	// StoreHours reads when stores are open.
+	StoreHours(ctx context.Context, ids []string) (map[string]tidings.Store, error)
 	// Preferences are those of users that may say something about types of the application.
 	Preferences(ctx context.Context, application string, types, users []string) (map[string]*tidings.Preferences, error)
 	// Remembered is what deliveries would look back on.
@@ -48,6 +50,7 @@ type previewing struct {
 	contents  []tidings.Rendered // in order of channel and locale
 	addresses map[string]map[tidings.Channel]bool
 	wishes    map[string]*tidings.Preferences
+	stores    map[string]tidings.Store
 	allowance tidings.Allowance
 	taken     int                           // SMS parts of the month, before the message
 	planned   map[string][]tidings.Delivery // by user
@@ -73,6 +76,15 @@ func (p *Platform) previewing(ctx context.Context, m tidings.Message) (w preview
 	}
 	if w.addresses, err = p.store.AddressChannels(ctx, users); err != nil {
 		return w, err
+	}
+	if w.typ.HeedsStores() {
+		var stores []string
+		for _, n := range w.users {
+			stores = append(stores, tidings.StoresOf(n.Via)...)
+		}
+		if w.stores, err = p.store.StoreHours(ctx, stores); err != nil {
+			return w, err
+		}
 	}
 	if w.wishes, err = p.store.Preferences(ctx, m.Application, []string{m.Type}, users); err != nil {
 		return w, err
@@ -100,7 +112,13 @@ func (w *previewing) decide(ctx context.Context, store Previews, caps []tidings.
 	}
 	var all []tidings.Delivery
 	for _, n := range w.users {
-		ds := tidings.Plan(tidings.Planning{Now: w.m.AcceptedAt, Channels: w.m.Channels, SendAt: w.m.SendAt, ExpiresAt: w.m.ExpiresAt, Quiet: w.typ.Quiet,
+		var stores []tidings.Store
+		for _, id := range tidings.StoresOf(n.Via) {
+			if s, ok := w.stores[id]; ok {
+				stores = append(stores, s)
+			}
+		}
+		ds := tidings.Plan(tidings.Planning{Stores: stores, Now: w.m.AcceptedAt, Channels: w.m.Channels, SendAt: w.m.SendAt, ExpiresAt: w.m.ExpiresAt, Quiet: w.typ.Quiet,
 			Type: &w.typ, Preferences: w.wishes[n.User], Caps: caps, CollapseKey: w.m.CollapseKey, DedupKey: key,
 			Contents: tidings.ChooseContents(n.User, n.Locale, n.Via, w.contents), Addresses: w.addresses[n.User]})
 		for i := range ds {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -30,10 +31,10 @@ var postgresDialect = dialect{
 	name: "postgres", postgres: true, snapshot: sql.LevelRepeatableRead,
 	words: strings.NewReplacer(
 		"{id}", `text COLLATE "C"`,
-		"{room}", "WITH (fillfactor = 50)", "{segments unpacked}", "ALTER TABLE segments ALTER COLUMN items SET STORAGE EXTERNAL;", "{lock}", "FOR UPDATE", "{lock d}", "FOR UPDATE OF d", "{lock s}", "FOR UPDATE OF s", "{lock i}", "FOR UPDATE OF i", "{lock u}", "FOR UPDATE OF u", "{lock skip}", "FOR UPDATE SKIP LOCKED", "{lock d skip}", "FOR UPDATE OF d SKIP LOCKED", "{messages of s}", "CROSS JOIN LATERAL json_array_elements_text(s.items::json -> 'm') AS e(value)", "{greatest}", "greatest", "{json}", "::json"),
+		"{room}", "WITH (fillfactor = 50)", "{segments unpacked}", "ALTER TABLE segments ALTER COLUMN items SET STORAGE EXTERNAL;", "{lock}", "FOR UPDATE", "{lock d}", "FOR UPDATE OF d", "{lock s}", "FOR UPDATE OF s", "{lock i}", "FOR UPDATE OF i", "{lock u}", "FOR UPDATE OF u", "{lock r}", "FOR UPDATE OF r", "{lock er skip}", "FOR UPDATE OF e, r SKIP LOCKED", "{lock skip}", "FOR UPDATE SKIP LOCKED", "{lock d skip}", "FOR UPDATE OF d SKIP LOCKED", "{messages of s}", "CROSS JOIN LATERAL json_array_elements_text(s.items::json -> 'm') AS e(value)", "{greatest}", "greatest", "{json}", "::json"),
 	prelude: `
 		CREATE OR REPLACE FUNCTION now_us() RETURNS bigint LANGUAGE sql VOLATILE PARALLEL SAFE
-			AS 'SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint';
+			AS '` + clockBody + `';
 		CREATE OR REPLACE FUNCTION instr(text, text) RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE
 			AS 'SELECT strpos($1, $2)';`,
 }
@@ -43,12 +44,35 @@ var sqliteDialect = dialect{
 	name: "sqlite",
 	words: strings.NewReplacer(
 		"{id}", "text",
-		"{room}", "", "{segments unpacked}", "", "{lock}", "", "{lock d}", "", "{lock s}", "", "{lock i}", "", "{lock u}", "", "{lock skip}", "", "{lock d skip}", "", "{messages of s}", ", json_each(s.items, '$.m') AS e", "{greatest}", "max", "{json}", ""),
+		"{room}", "", "{segments unpacked}", "", "{lock}", "", "{lock d}", "", "{lock s}", "", "{lock i}", "", "{lock u}", "", "{lock r}", "", "{lock er skip}", "", "{lock skip}", "", "{lock d skip}", "", "{messages of s}", ", json_each(s.items, '$.m') AS e", "{greatest}", "max", "{json}", ""),
 }
+
+// stopped is where a test has stopped the clock of this process' SQLite databases, in microseconds; 0: it goes.
+var stopped atomic.Int64
+
+// StopClock is for tests: it makes the database's clock, by which all deadlines are judged, stand at a time, or go on at the zero
+// time. On PostgreSQL it changes the function of this one database, on SQLite the clock of the process.
+func (db *DB) StopClock(ctx context.Context, at time.Time) error {
+	if !db.dialect.postgres {
+		stopped.Store(micros(at))
+		return nil
+	}
+	body := clockBody
+	if !at.IsZero() {
+		body = fmt.Sprintf("SELECT %d::bigint", micros(at))
+	}
+	_, err := db.write.ExecContext(ctx, "CREATE OR REPLACE FUNCTION now_us() RETURNS bigint LANGUAGE sql VOLATILE PARALLEL SAFE AS '"+body+"'")
+	return err
+}
+
+const clockBody = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
 // sqliteFunctions gives SQLite the functions that the prelude makes on PostgreSQL. instr it has.
 var sqliteFunctions = sync.OnceFunc(func() {
 	sqlite.MustRegisterScalarFunction("now_us", 0, func(*sqlite.FunctionContext, []driver.Value) (driver.Value, error) {
+		if at := stopped.Load(); at != 0 {
+			return at, nil
+		}
 		return time.Now().UnixMicro(), nil
 	})
 })

@@ -91,14 +91,10 @@ func (db *DB) Unread(ctx context.Context, user string, types []string) (n int, e
 // Mark notes a fact about notifications that the user may see: those named, or, if none is, all up to the message upTo. It
 // returns how many it changed: what was marked before stays as it is.
 func (db *DB) Mark(ctx context.Context, user string, m tidings.Mark, ids []tidings.ID, upTo tidings.ID) (int, error) {
-	var n int64
-	var err error
 	if len(ids) > 0 {
-		n, err = db.Exec(ctx, "mark", idColumn(ids), user, string(m))
-	} else {
-		n, err = db.Exec(ctx, "mark-up-to", user, string(m), int64(upTo))
+		return db.mark(ctx, m, "mark", idColumn(ids), user, string(m))
 	}
-	return int(n), err
+	return db.mark(ctx, m, "mark-up-to", user, string(m), int64(upTo))
 }
 
 // DimensionHistory reads a page of the messages that reached a merchant ("m:acme": through the merchant itself or one of its
@@ -195,8 +191,7 @@ func (db *DB) MarkDimension(ctx context.Context, dimension string, m tidings.Mar
 	if len(ids) == 0 {
 		return 0, nil
 	}
-	n, err := db.Exec(ctx, "mark-dimension", idColumn(ids), dimension, merchantOf(dimension), string(m))
-	return int(n), err
+	return db.mark(ctx, m, "mark-dimension", idColumn(ids), dimension, merchantOf(dimension), string(m))
 }
 
 // merchantOf is the merchant's id of a merchant dimension, "" of a store's.

@@ -243,8 +243,15 @@ func (db *DB) CancelKey(ctx context.Context, application, key string) (canceled 
 }
 
 func (t *tx) cancel(ctx context.Context, ids []int64) (int, error) {
-	if _, err := t.Exec(ctx, "cancel-messages", columns(ids)); err != nil {
+	var children []int64
+	if err := t.Select(ctx, &children, "children", columns(ids)); err != nil {
 		return 0, err
+	}
+	ids = append(ids, children...)
+	for _, q := range []string{"cancel-messages", "cancel-escalations"} {
+		if _, err := t.Exec(ctx, q, columns(ids)); err != nil {
+			return 0, err
+		}
 	}
 	n, err := t.Exec(ctx, "cancel-deliveries", columns(ids))
 	return int(n), err

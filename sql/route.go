@@ -108,7 +108,7 @@ func (db *DB) AddressChannels(ctx context.Context, users []string) (map[string]m
 // Routed commits deliveries, and deliver segments for those of each channel that go out now. A web delivery that waits for
 // nothing leaves at once: it is numbered in its user's inbox in the same commit, and its segment stands for the append to the
 // stream alone.
-func (db *DB) Routed(ctx context.Context, ss []tidings.Segment, ds []tidings.Delivery) ([]tidings.Segment, error) {
+func (db *DB) Routed(ctx context.Context, ss []tidings.Segment, ds []tidings.Delivery, w tidings.Waiting) ([]tidings.Segment, error) {
 	limits, err := db.limits(ctx, ss[0].Application, ds)
 	if err != nil {
 		return nil, err
@@ -117,7 +117,7 @@ func (db *DB) Routed(ctx context.Context, ss []tidings.Segment, ds []tidings.Del
 	back := lookbackOf(ds, time.Now())
 	if len(users) == 0 && limits == nil && back == nil {
 		next := db.afterRoute(ss[0], ds)
-		return db.step(ctx, ss, next, len(ds), insertDeliveries(ss[0], ds)...)
+		return db.step(ctx, ss, next, len(ds), append(insertDeliveries(ss[0], ds), leftBehind(ss[0], ds, w)...)...)
 	}
 	var next []segmentRow
 	// Not the lazy pool: pages are told of these numbers, so a crash must not take them back.
@@ -139,6 +139,7 @@ func (db *DB) Routed(ctx context.Context, ss []tidings.Segment, ds []tidings.Del
 		next = db.afterRoute(ss[0], placed)
 		effect := append(insertDeliveries(ss[0], placed), inboxOf(placed, heads)...)
 		effect = append(append(effect, limits.take(placed)...), back.keep(placed)...)
+		effect = append(effect, leftBehind(ss[0], placed, w)...)
 		return s.last(ctx, stepStatements(ss, next, len(ds), effect)...)
 	})
 	if err != nil {

@@ -198,7 +198,7 @@ func route(db *sql.DB, s tidings.Segment) error {
 			ds = append(ds, d)
 		}
 	}
-	_, err = db.Routed(ctx, []tidings.Segment{s}, ds)
+	_, err = db.Routed(ctx, []tidings.Segment{s}, ds, tidings.Waiting{})
 	return err
 }
 

@@ -86,12 +86,15 @@ type dueRow struct {
 	State       string
 	Reason      string
 	Expired     int
+	Seen        int  // somebody has read it, and so its step is spared
 	suspended   bool // its application is
 }
 
 // next is the state in which a delivery goes on when its time has come.
 func (d dueRow) next() (tidings.State, tidings.Reason) {
 	switch {
+	case d.Seen == 1:
+		return tidings.Suppressed, tidings.WasRead
 	case d.suspended && d.Expired == 0 && d.State == string(tidings.UnknownEnd):
 		return tidings.UnknownEnd, tidings.Reason(d.Reason)
 	case d.suspended && d.Expired == 0:
@@ -107,7 +110,8 @@ func (d dueRow) next() (tidings.State, tidings.Reason) {
 // Due puts deliveries whose time has come back on the conveyor: in segments of a batch of their own that accepted no
 // message, so that the balance can miss one of them.
 //
-// What belongs to a suspended application goes on being held.
+// What belongs to a suspended application goes on being held. The steps of routes to others, and digests, follow in transactions
+// of their own.
 func (db *DB) Due(ctx context.Context, limit int) (segments []tidings.Segment, err error) {
 	var n int
 	if err := db.Get(ctx, &n, "anything-due"); err != nil || n == 0 { // one look a second, and no transaction, while nothing is
@@ -125,7 +129,7 @@ func (db *DB) Due(ctx context.Context, limit int) (segments []tidings.Segment, e
 		}
 		states, reasons, pauses := make([]string, len(due)), make([]string, len(due)), make([]int64, len(due))
 		for i := range due {
-			if due[i].suspended = suspended[due[i].Application]; due[i].suspended && due[i].Expired == 0 {
+			if due[i].suspended = suspended[due[i].Application]; due[i].suspended && due[i].Expired == 0 && due[i].Seen == 0 {
 				pauses[i] = suspendedPause.Microseconds()
 			}
 			state, reason := due[i].next()
@@ -147,6 +151,13 @@ func (db *DB) Due(ctx context.Context, limit int) (segments []tidings.Segment, e
 		segments = segmentsOf(rows)
 		return t.run(ctx, insertSegments(rows))
 	})
+	for _, more := range []func(context.Context, map[string]bool, int) ([]tidings.Segment, error){db.escalate, db.summarise} {
+		if err == nil {
+			var made []tidings.Segment
+			made, err = more(ctx, suspended, limit)
+			segments = append(segments, made...)
+		}
+	}
 	return segments, err
 }
 

@@ -1,7 +1,7 @@
 -- The balance of the record: what does not add up stands in the view balance.
 
 -- name: balance-faults
-SELECT rule, place, CAST(expected AS bigint) AS expected, CAST(found AS bigint) AS found FROM balance ORDER BY rule, place LIMIT $1
+SELECT rule, place, CAST(expected AS bigint) AS expected, CAST(found AS bigint) AS found FROM (SELECT rule, place, expected, found FROM balance UNION ALL SELECT rule, place, expected, found FROM balance_routes) b ORDER BY rule, place LIMIT $1
 
 -- name: balance-counts
 SELECT (SELECT count(*) FROM messages) AS messages,
@@ -17,6 +17,8 @@ SELECT state, count(*) AS n FROM deliveries GROUP BY state
 SELECT 'segment ' || id AS place FROM segments WHERE finished_at IS NULL AND touched_at < now_us() - $1
 UNION ALL
 SELECT 'message ' || message_id || ' ' || user_id || ' ' || channel FROM deliveries WHERE due_at < now_us() - $1
+UNION ALL
+SELECT 'message ' || message_id || ' step ' || step FROM escalations WHERE due_at < now_us() - $1
 UNION ALL
 SELECT 'message ' || d.message_id || ' ' || d.user_id || ' ' || d.channel FROM deliveries d
 WHERE d.state IN ('held', 'queued', 'sending') AND d.due_at IS NULL AND d.changed_at < now_us() - $1

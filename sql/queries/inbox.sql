@@ -44,6 +44,7 @@ UPDATE notifications SET
 WHERE user_id = $1 AND message_id IN (
         SELECT v.message_id FROM rows(message_id bigint) JOIN visible v ON v.message_id = rows.message_id AND v.user_id = $1)
     AND ($2 = 'seen' AND seen_at = 0 OR $2 = 'read' AND read_at = 0 OR $2 = 'archive' AND archived_at = 0)
+RETURNING message_id, user_id
 
 -- name: mark-up-to
 UPDATE notifications SET
@@ -53,6 +54,7 @@ UPDATE notifications SET
 WHERE user_id = $1 AND message_id IN (
         SELECT v.message_id FROM visible v WHERE v.user_id = $1 AND v.message_id <= $3
             AND ($2 = 'seen' AND v.seen_at = 0 OR $2 = 'read' AND v.read_at = 0 OR $2 = 'archive' AND v.archived_at = 0))
+RETURNING message_id, user_id
 
 -- name: history-older
 -- A merchant's history is that of its own members and of its stores: $2 is the merchant's id, '' for a store.
@@ -104,3 +106,4 @@ FROM rows(message_id bigint) CROSS JOIN memberships ms
 WHERE (ms.dimension = $1 OR ms.merchant_id = $2) AND notifications.message_id = rows.message_id AND notifications.user_id = ms.user_id
     AND instr(notifications.via, ',' || ms.dimension || ',') > 0
     AND ($3 = 'seen' AND seen_at = 0 OR $3 = 'read' AND read_at = 0 OR $3 = 'archive' AND archived_at = 0)
+RETURNING notifications.message_id, notifications.user_id

@@ -53,11 +53,18 @@ UPDATE segments SET touched_at = now_us() FROM rows(id bigint, try bigint)
 WHERE segments.id = rows.id AND segments.try = rows.try AND coalesce(segments.finished_at, 0) = 0
 
 -- name: anything-due
-SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE due_at IS NOT NULL AND due_at <= now_us() LIMIT 1) due
+SELECT CASE WHEN EXISTS (SELECT 1 FROM deliveries WHERE due_at IS NOT NULL AND due_at <= now_us())
+    OR EXISTS (SELECT 1 FROM escalations WHERE due_at IS NOT NULL AND due_at <= now_us())
+    OR EXISTS (SELECT 1 FROM digest_items WHERE digest = 0 AND due_at <= now_us()) THEN 1 ELSE 0 END
 
 -- name: due-deliveries
-SELECT message_id, user_id, channel, application, lane, state, reason, CASE WHEN expires_at <= now_us() THEN 1 ELSE 0 END AS expired
-FROM deliveries WHERE due_at IS NOT NULL AND due_at <= now_us() ORDER BY due_at LIMIT $1 {lock skip}
+-- A later step of a route goes on only if nobody has read meanwhile; what is gathered into digests has a look of its own.
+SELECT message_id, user_id, channel, application, lane, state, reason, CASE WHEN expires_at <= now_us() THEN 1 ELSE 0 END AS expired,
+    CASE WHEN state = 'held' AND instr(decided, 'route held') > 0 AND (
+        EXISTS (SELECT 1 FROM notifications n WHERE n.user_id = deliveries.user_id AND n.message_id = deliveries.message_id AND n.read_at > 0)
+        OR EXISTS (SELECT 1 FROM routes r WHERE r.message_id = deliveries.message_id AND r.read_at > 0)) THEN 1 ELSE 0 END AS seen
+FROM deliveries WHERE due_at IS NOT NULL AND due_at <= now_us() AND NOT (state = 'held' AND instr(decided, 'digest held') > 0)
+ORDER BY due_at LIMIT $1 {lock skip}
 
 -- name: release-due
 UPDATE deliveries SET state = rows.next, reason = rows.why, due_at = CASE WHEN rows.pause = 0 THEN NULL ELSE now_us() + rows.pause END, changed_at = now_us()
