@@ -1,13 +1,17 @@
 package once
 
 import (
+	"regexp"
 	"strings"
 	"unicode"
 )
 
 const maxExcerpt = 200 // runes
 
-// Excerpt makes a provider's words fit for a row or a log: one line, printable, short.
+// digits may be a phone number, which belongs into no log.
+var digits = regexp.MustCompile(`[0-9]{7,}`)
+
+// Excerpt makes a provider's words fit for a row or a log: one line, printable, short, without phone numbers.
 func Excerpt(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
@@ -15,6 +19,7 @@ func Excerpt(s string) string {
 		}
 		return -1
 	}, strings.ToValidUTF8(s, ""))
+	s = digits.ReplaceAllString(s, "#")
 	if runes := []rune(s); len(runes) > maxExcerpt {
 		s = string(runes[:maxExcerpt])
 	}

@@ -11,6 +11,7 @@ import (
 	"tidings/channels/huawei"
 	"tidings/channels/jpush"
 	"tidings/channels/kannel"
+	"tidings/channels/twilio"
 	"tidings/channels/webhook"
 	"tidings/channels/webpush"
 	"tidings/channels/wecom"
@@ -27,6 +28,7 @@ var drivers = []tidings.Driver{
 	huawei.Driver,
 	jpush.Driver,
 	kannel.Driver,
+	twilio.Driver,
 	webhook.Driver,
 	webpush.Driver,
 	wecom.Driver,
