@@ -101,8 +101,12 @@ type Call struct {
 	ExpiresAt   time.Time
 	CollapseKey string
 	Key         string // of a Keyer
-	Type        string // the message type's name
-	Unsubscribe string // the user's link that mutes the type on the channel, by one click too (RFC 8058); "": there is none
+	// Template is what a provider is given that sends approved templates in place of texts; nil: the template names none, or
+	// TemplateError says why it cannot be filled.
+	Template      *CallTemplate
+	TemplateError string
+	Type          string // the message type's name
+	Unsubscribe   string // the user's link that mutes the type on the channel, by one click too (RFC 8058); "": there is none
 }
 
 // Accepted is a provider's yes.

@@ -26,6 +26,8 @@ type outgoingRow struct {
 	Address          string
 	Provider         string
 	Platform         string
+	Code, Signature  string // of the template at the channel's provider
+	Data             string // of the message, where there is a code
 }
 
 // Outgoing reads what a claimed segment is to send: those of its deliveries that are queued, and in the state sending
@@ -52,6 +54,12 @@ func (db *DB) Outgoing(ctx context.Context, c tidings.Claim, items []tidings.Ite
 		}
 		out[i].Policy = t.Policy(c.Segment.Channel)
 		out[i].Call.Type = r.Type
+		if r.Code != "" {
+			call := &out[i].Call
+			if call.Template, err = tidings.NewCallTemplate(r.Code, r.Signature, json.RawMessage(r.Data)); err != nil {
+				call.TemplateError = err.Error()
+			}
+		}
 		db.unsubscribe(&out[i].Call, c.Segment, r.Type, t)
 	}
 	return out, nil

@@ -2,6 +2,7 @@ package main
 
 import (
 	"tidings"
+	"tidings/channels/aliyun"
 	"tidings/channels/apns"
 	"tidings/channels/baidu"
 	"tidings/channels/dingtalk"
@@ -11,6 +12,7 @@ import (
 	"tidings/channels/huawei"
 	"tidings/channels/jpush"
 	"tidings/channels/kannel"
+	"tidings/channels/tencent"
 	"tidings/channels/twilio"
 	"tidings/channels/webhook"
 	"tidings/channels/webpush"
@@ -19,6 +21,7 @@ import (
 
 // drivers are the providers for which an integration can be configured.
 var drivers = []tidings.Driver{
+	aliyun.Driver,
 	apns.Driver,
 	baidu.Driver,
 	dingtalk.Driver,
@@ -28,6 +31,7 @@ var drivers = []tidings.Driver{
 	huawei.Driver,
 	jpush.Driver,
 	kannel.Driver,
+	tencent.Driver,
 	twilio.Driver,
 	webhook.Driver,
 	webpush.Driver,

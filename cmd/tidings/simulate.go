@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tidings/internal/sim/aliyun"
 	"tidings/internal/sim/apns"
 	"tidings/internal/sim/baidu"
 	"tidings/internal/sim/fcm"
@@ -14,13 +15,14 @@ import (
 	"tidings/internal/sim/mail"
 	"tidings/internal/sim/operator"
 	"tidings/internal/sim/robot"
+	"tidings/internal/sim/tencent"
 	"tidings/internal/sim/twilio"
 )
 
 // newSimulate runs one of the simulators of the outside world, for the demo and the tests.
 func newSimulate(d *deps) *cobra.Command {
 	return &cobra.Command{
-		Use: "simulate NAME", Short: "Run a simulator: gateway, twilio (SMS), operator (behind Kannel), baidu, fcm, apns, jpush, huawei (push), robots (groups), mail", Hidden: true,
+		Use: "simulate NAME", Short: "Run a simulator: gateway, twilio, aliyun, tencent (SMS), operator (behind Kannel), baidu, fcm, apns, jpush, huawei (push), robots (groups), mail", Hidden: true,
 		DisableFlagParsing: true, // the simulators have flags of their own
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -31,6 +33,10 @@ func newSimulate(d *deps) *cobra.Command {
 				return gateway.Run(c.Context(), args[1:], d.out)
 			case "twilio":
 				return twilio.Run(c.Context(), args[1:], d.out)
+			case "aliyun":
+				return aliyun.Run(c.Context(), args[1:], d.out)
+			case "tencent":
+				return tencent.Run(c.Context(), args[1:], d.out)
 			case "baidu":
 				return baidu.Run(c.Context(), args[1:], d.out)
 			case "apns":

@@ -1,13 +1,16 @@
 -- name: outgoing
 SELECT d.message_id, d.user_id, d.state, d.attempts, d.expires_at, d.locale, CASE WHEN d.expires_at <= now_us() THEN 1 ELSE 0 END AS expired,
     CASE WHEN m.canceled_at <> 0 THEN 1 ELSE 0 END AS canceled, m.collapse_key, m.type, t.spec, c.title, c.body, c.url,
-    coalesce(a.value, '') AS address, coalesce(a.provider, '') AS provider, coalesce(a.platform, '') AS platform
+    coalesce(a.value, '') AS address, coalesce(a.provider, '') AS provider, coalesce(a.platform, '') AS platform,
+    coalesce(x.provider_code, '') AS code, coalesce(x.signature, '') AS signature, CASE WHEN x.provider_code <> '' THEN m.data ELSE '' END AS data
 FROM rows(message_id bigint, user_id text)
 JOIN deliveries d ON d.message_id = rows.message_id AND d.user_id = rows.user_id AND d.channel = $1
 JOIN messages m ON m.id = d.message_id
 JOIN types t ON t.application = m.application AND t.name = m.type
 JOIN contents c ON c.message_id = d.message_id AND c.channel = d.channel AND c.locale = d.locale
 LEFT JOIN addresses a ON a.user_id = d.user_id AND a.channel = d.channel
+LEFT JOIN templates x ON $1 = 'sms' AND x.application = m.application AND x.type = m.type AND x.channel = c.channel AND x.locale = c.locale
+    AND x.version = c.version
 WHERE d.state IN ('queued', 'sending')
 
 -- name: begin-deliveries
