@@ -55,7 +55,7 @@ var verdicts = map[string]tidings.SendError{
 	"isv.SMS_TEMPLATE_ILLEGAL":        badCode,
 	"isv.SMS_SIGNATURE_ILLEGAL":       badCode,
 	"isv.SMS_SIGN_ILLEGAL":            badCode,
-	"isv.BUSINESS_LIMIT_CONTROL":      {Outcome: tidings.Busy, Reason: tidings.ProviderBusy, After: numWindow},
+	"isv.BUSINESS_LIMIT_CONTROL":      {Outcome: tidings.Busy, OfAddress: true, Reason: tidings.ProviderBusy, After: numWindow},
 	"isv.DAY_LIMIT_CONTROL":           {Outcome: tidings.Busy, Reason: tidings.ProviderBusy, After: dayRest},
 	"isv.MONTH_LIMIT_CONTROL":         {Outcome: tidings.Busy, Reason: tidings.Misconfigured, Configuration: true, After: dayRest},
 	"isv.OUT_OF_SERVICE":              ourFault,

@@ -47,7 +47,7 @@ var (
 	tooLong  = tidings.SendError{Outcome: tidings.Refused, Reason: tidings.TooLong}
 	ourFault = tidings.SendError{Outcome: tidings.Busy, Reason: tidings.Misconfigured, Configuration: true, After: rest}
 	busy     = tidings.SendError{Outcome: tidings.Busy, Reason: tidings.ProviderBusy, After: busyAfter}
-	parked   = tidings.SendError{Outcome: tidings.Busy, Reason: tidings.ProviderBusy, After: dayRest}
+	parked   = tidings.SendError{Outcome: tidings.Busy, OfAddress: true, Reason: tidings.ProviderBusy, After: dayRest}
 	silent   = tidings.SendError{Outcome: tidings.Unknown, Reason: tidings.ProviderSilent}
 )
 
@@ -68,8 +68,8 @@ var verdicts = map[string]tidings.SendError{
 	"FailedOperation.MissingSignature":                          badCode,
 	"FailedOperation.InsufficientBalanceInSmsPackage":           ourFault,
 	"FailedOperation.FailResolvePacket":                         busy,
-	"LimitExceeded.DeliveryFrequencyLimit":                      {Outcome: tidings.Busy, Reason: tidings.ProviderBusy, After: numWindow},
-	"LimitExceeded.PhoneNumberThirtySecondLimit":                {Outcome: tidings.Busy, Reason: tidings.ProviderBusy, After: numWindow},
+	"LimitExceeded.DeliveryFrequencyLimit":                      {Outcome: tidings.Busy, OfAddress: true, Reason: tidings.ProviderBusy, After: numWindow},
+	"LimitExceeded.PhoneNumberThirtySecondLimit":                {Outcome: tidings.Busy, OfAddress: true, Reason: tidings.ProviderBusy, After: numWindow},
 	"LimitExceeded.PhoneNumberOneHourLimit":                     parked,
 	"LimitExceeded.PhoneNumberDailyLimit":                       parked,
 	"LimitExceeded.PhoneNumberSameContentDailyLimit":            parked,

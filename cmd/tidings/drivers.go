@@ -9,6 +9,7 @@ import (
 	"tidings/channels/email"
 	"tidings/channels/fcm"
 	"tidings/channels/feishu"
+	"tidings/channels/httpsms"
 	"tidings/channels/huawei"
 	"tidings/channels/jpush"
 	"tidings/channels/kannel"
@@ -28,6 +29,7 @@ var drivers = []tidings.Driver{
 	email.Driver,
 	fcm.Driver,
 	feishu.Driver,
+	httpsms.Driver,
 	huawei.Driver,
 	jpush.Driver,
 	kannel.Driver,
