@@ -140,7 +140,7 @@ func TestTheWalkInABrowser(t *testing.T) {
 	dev.do(visit(app), click("#keys summary"), fill("#key-name", "first"), sees(`(document.querySelectorAll('input[name="scopes"]').forEach((e) => e.checked = e.value.startsWith("messages:")), true)`),
 		click(`form[action$="/keys"] button.first`), reads("tdk_"))
 	dev.picture("walk-key")
-	dev.do(visit(app+"/type"), fill("#name", "order.paid"), sees(`(document.querySelectorAll('input[name="channels"]').forEach((e) => e.checked = e.value !== "app"), true)`),
+	dev.do(visit(app+"/type"), fill("#name", "order.paid"), sees(`(document.querySelectorAll('input[name="channels"]').forEach((e) => e.checked = ["web", "sms"].includes(e.value)), true)`),
 		fill(`input[name="variable.name"]`, "order"), fill(`input[name="variable.example"]`, "A-1"), click(`input[name="variable.required"]`))
 	dev.picture("walk-type")
 	dev.do(click(`form[action$="/type"] button.first`), sees(`location.pathname.includes("/types/order.paid")`))
@@ -180,14 +180,23 @@ func TestTheWalkInABrowser(t *testing.T) {
 	everyPage(t)
 }
 
+// withLanguage asks for a page in a language.
+func withLanguage(path, lang string) string {
+	if strings.Contains(path, "?") {
+		return path + "&lang=" + lang
+	}
+	return path + "?lang=" + lang
+}
+
 // everyPage opens each page in both languages, wide and on a phone: it must fit.
 func everyPage(t *testing.T) {
 	t.Helper()
 	admin := open(t)
 	admin.signIn("web-admin", password)
+	putGate(root(t))
 	sent := get[list[tidings.MessageStatus]](root(t), "/v1/messages?application=web").Data
 	at := strings.NewReplacer("{app}", "web", "{type}", "order.paid", "{channel}", "web", "{locale}", "zh-CN", "{version}", "1", "merchants/{id}", "merchants/web",
-		"stores/{id}", "stores/web-1", "users/{id}", "users/web-lin", "accounts/{id}", "accounts/web-dev", "messages/{id}", "messages/"+sent[0].ID.String())
+		"stores/{id}", "stores/web-1", "users/{id}", "users/web-lin", "accounts/{id}", "accounts/web-dev", "messages/{id}", "messages/"+sent[0].ID.String(), "integrations/{id}", "integrations/gate", "integrations/new", "integrations/new?provider=kannel")
 	for _, width := range []int64{1280, 375} {
 		admin.do(chromedp.EmulateViewport(width, 812))
 		for _, lang := range []string{"zh", "en"} {
@@ -197,7 +206,7 @@ func everyPage(t *testing.T) {
 					continue
 				}
 				want := map[string]string{"zh": "zh-CN", "en": "en"}[lang]
-				admin.do(visit(at.Replace(path)+"?lang="+lang), sees(fmt.Sprintf("document.readyState === 'complete' && document.documentElement.lang === %q", want)))
+				admin.do(visit(withLanguage(at.Replace(path), lang)), sees(fmt.Sprintf("document.readyState === 'complete' && document.documentElement.lang === %q", want)))
 				var wide int
 				if over, err := chromedp.Run(admin.ctx, chromedp.Evaluate[int](`document.documentElement.scrollWidth - document.documentElement.clientWidth`)); err == nil {
 					wide = over
