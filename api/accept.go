@@ -26,6 +26,7 @@ type Messages interface {
 	Messages(ctx context.Context, q tidings.MessageQuery) (items []tidings.MessageStatus, more bool, err error)
 	Deliveries(ctx context.Context, application string, id tidings.ID, afterUser string, limit int) (items []tidings.DeliveryTrace, more bool, err error)
 	Cancel(ctx context.Context, application string, id tidings.ID) (canceled int, err error)
+	CancelDelivery(ctx context.Context, application string, id tidings.ID, user string, c tidings.Channel) (canceled int, err error)
 	CancelKey(ctx context.Context, application, key string) (canceled int, err error)
 }
 

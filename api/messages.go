@@ -112,6 +112,22 @@ func (a *API) cancelMessage(w http.ResponseWriter, r *http.Request, p auth.Princ
 	return middleware.WriteJSON(w, http.StatusOK, canceled{n})
 }
 
+func (a *API) cancelDelivery(w http.ResponseWriter, r *http.Request, p auth.Principal) error {
+	application, id, err := a.one(r, p, queryOf(r))
+	if err != nil {
+		return err
+	}
+	user, c := r.PathValue("user"), tidings.Channel(r.PathValue("channel"))
+	if !tidings.ValidName(user) || !c.Valid() {
+		return notFound("delivery")
+	}
+	n, err := a.Store.CancelDelivery(r.Context(), application, id, user, c)
+	if err != nil {
+		return err
+	}
+	return middleware.WriteJSON(w, http.StatusOK, canceled{n})
+}
+
 func (a *API) cancelByKey(w http.ResponseWriter, r *http.Request, p auth.Principal) error {
 	q := queryOf(r)
 	application, err := ofApplication(p, q)

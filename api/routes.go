@@ -53,6 +53,7 @@ func (a *API) messageRoutes() []Route {
 		{"GET", "/v1/messages/{id}", application(read, auth.ReadApplication), a.getMessage},
 		{"GET", "/v1/messages/{id}/deliveries", application(read, auth.ReadApplication), a.getDeliveries},
 		{"DELETE", "/v1/messages/{id}", application(send, auth.CancelMessages), a.cancelMessage},
+		{"DELETE", "/v1/messages/{id}/deliveries/{user}/{channel}", application(send, auth.CancelMessages), a.cancelDelivery},
 
 		{"GET", "/v1/inbox", user, a.getInbox},
 		{"GET", "/v1/inbox/unread", user, a.getUnread},

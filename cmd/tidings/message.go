@@ -31,6 +31,9 @@ func newMessage(d *deps) *cobra.Command {
 		Use: "cancel ID", Short: "Take back what has not been sent yet", Args: arguments("ID"),
 		RunE: func(c *cobra.Command, args []string) error { return cancelMessage(c, d, args[0]) },
 	}
+	cancel.Flags().String("user", "", "only one user's delivery, with --channel")
+	cancel.Flags().String("channel", "", "only the delivery on this channel, with --user")
+	cancel.MarkFlagsRequiredTogether("user", "channel")
 	m := newGroup("message", "Show, list and cancel messages", withClient(show), withClient(list), withClient(cancel))
 	// 'tidings message ID' is what people type first.
 	m.Use, m.Args = "message [ID]", cobra.MaximumNArgs(1)
@@ -207,7 +210,12 @@ func cancelMessage(c *cobra.Command, d *deps, id string) error {
 	var done struct {
 		Canceled int `json:"canceled"`
 	}
-	if err := api.call(c.Context(), http.MethodDelete, "/v1/messages/"+url.PathEscape(id), nil, &done); err != nil {
+	path := "/v1/messages/" + url.PathEscape(id)
+	if user, _ := c.Flags().GetString("user"); user != "" {
+		channel, _ := c.Flags().GetString("channel")
+		path += "/deliveries/" + url.PathEscape(user) + "/" + url.PathEscape(channel)
+	}
+	if err := api.call(c.Context(), http.MethodDelete, path, nil, &done); err != nil {
 		return err
 	}
 	p := d.printer(c)

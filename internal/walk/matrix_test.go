@@ -51,6 +51,7 @@ var apiRows = []row{
 	{"GET /v1/messages/{id}", "/v1/messages/$message", "", readsApp, nil},
 	{"GET /v1/messages/{id}/deliveries", "/v1/messages/$message/deliveries", "", readsApp, nil},
 	{"DELETE /v1/messages/{id}", "/v1/messages/$message", "", cancels, nil},
+	{"DELETE /v1/messages/{id}/deliveries/{user}/{channel}", "/v1/messages/$message/deliveries/nobody/web", "", "11 344 33333 3 4443 443 333", nil},
 
 	{"GET /v1/inbox", "", "", usersOwn, nil},
 	{"GET /v1/inbox/unread", "", "", usersOwn, nil},
