@@ -25,6 +25,9 @@ type Param struct {
 
 var providerCode = regexp.MustCompile(`^([A-Za-z0-9_.-]+)(:[A-Za-z0-9_.]+(,[A-Za-z0-9_.]+)*)?$`)
 
+// ValidProviderCode tells whether NewCallTemplate can read code.
+func ValidProviderCode(code string) bool { return providerCode.MatchString(code) }
+
 // NewCallTemplate reads a template's provider code, "CODE" or "CODE:name,other.name": which variables of the message's data the
 // provider is given, in its order. Data goes to no provider that the code does not name.
 func NewCallTemplate(code, signature string, data json.RawMessage) (*CallTemplate, error) {

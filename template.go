@@ -18,7 +18,7 @@ type Template struct {
 	Title       string        `json:"title,omitempty"` // all but sms
 	Body        string        `json:"body"`
 	URL         string        `json:"url,omitempty"` // all but sms: what a click opens
-	// ProviderCode is the name under which the channel's provider knows the template, where it needs one.
+	// ProviderCode is the name under which the channel's provider knows the template, where it needs one; see NewCallTemplate.
 	ProviderCode string    `json:"provider_code,omitempty"`
 	Signature    string    `json:"signature,omitempty"` // sms: who sends, put in front of the body: "【Acme】"
 	Percent      int       `json:"percent,omitempty"`   // of the stores, while published; 100: all that no newer version takes

@@ -18,6 +18,10 @@ func TestATemplateIsWrittenByOneAndApprovedByAnother(t *testing.T) {
 	onEach(t, func(t *testing.T, b *bundle) {
 		li, wang, op := b.person("li", tidings.RoleDeveloper, "shop"), b.person("wang", tidings.RoleApprover, ""), b.person("op", tidings.RoleOperator, "")
 		b.ok(201, "POST", "/v1/templates", li, draft)
+		bad := b.refused(400, "POST", "/v1/templates", li, strings.Replace(draft, `"body"`, `"provider_code":"SMS 1:","body"`, 1))
+		if len(bad.Errors) != 1 || bad.Errors[0].Field != "provider_code" {
+			t.Errorf("%+v", bad)
+		}
 		p := b.refused(422, "POST", "/v1/templates/submit", li, `{`+first+`}`) // the type has no example
 		if len(p.Errors) == 0 || p.Errors[0].Field != "variables.order.example" {
 			t.Errorf("%+v", p)

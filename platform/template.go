@@ -39,6 +39,8 @@ func (p *Platform) CreateTemplate(ctx context.Context, t tidings.Template) (tidi
 	}
 	if len(t.ProviderCode) > maxText {
 		errs.Add("provider_code", "too_long", "at most 200 bytes")
+	} else if t.Channel == tidings.SMS && t.ProviderCode != "" && !tidings.ValidProviderCode(t.ProviderCode) {
+		errs.Add("provider_code", "malformed", "the provider's code and the variables it is given: SMS_123 or SMS_123:order,amount")
 	}
 	if t.Version != 0 || t.State != "" {
 		errs.Add("version", "read_only", "versions are counted here")

@@ -190,7 +190,7 @@ func newTemplateCreate(d *deps) *cobra.Command {
 	flags.StringVar(&t.Body, "body", "", "text, in Liquid; @FILE, or - for standard input")
 	flags.StringVar(&t.URL, "link", "", "what a click opens, in Liquid (all channels but sms)")
 	flags.StringVar(&t.Signature, "signature", "", "who sends, put in front of the text (sms): 【Acme】")
-	flags.StringVar(&t.ProviderCode, "provider-code", "", "the name under which the channel's provider knows it")
+	flags.StringVar(&t.ProviderCode, "provider-code", "", "the name under which the channel's provider knows it; sms: with the variables that it is given, SMS_123:order,amount")
 	flags.BoolVar(&publish, "publish", false, "publish it at once, unreviewed (admins; the audit log tells)")
 	return withApp(c)
 }
