@@ -23,6 +23,8 @@ type Message struct {
 	// CancellationKey lets the application cancel what is pending without knowing the message's id.
 	CancellationKey string
 	AcceptedAt      time.Time
+	// Broadcast is set when the message is accepted as a broadcast, and when the audience of one is resolved.
+	Broadcast *Broadcast
 }
 
 // Limits of a message. They are part of the API (openapi.yaml) and refused with a 4xx that names the field.

@@ -12,6 +12,7 @@ package tidings
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Lane is a priority class. Lanes have queues and workers of their own, so that a campaign never stands before a
@@ -45,6 +46,10 @@ const (
 // Stages lists the four stages in their order.
 var Stages = []StageName{Acquire, Render, Route, Deliver}
 
+// Grace is how long a segment may go untouched before the sweep asks what became of its task. Together with the sweep's
+// interval it bounds the recovery after a lost Redis or a killed worker.
+const Grace = 5 * time.Second
+
 // SegmentSize is the most items a segment holds: one bounded step of work.
 const SegmentSize = 500
 
@@ -61,6 +66,9 @@ type Segment struct {
 	Channel     Channel // deliver only
 	Part        int     // its place among its parent's children
 	Size        int     // items in it
+	// Broadcast is the message of the broadcast that all items belong to; 0: they belong to none. Such segments are never merged with
+	// others, so that one broadcast can be paused.
+	Broadcast ID `json:",omitzero"`
 	// Try is raised by the relay's sweep alone, when a task was lost. A task of an older try does nothing.
 	Try int
 }

@@ -31,6 +31,9 @@ type AcquirePage struct {
 	Notifications []Notification
 	Ended         []AcquireEnd // messages whose audience is complete
 	Rest          []Audienced  // what a further segment goes on with: the first from After, the others from the start
+	RestAt        time.Time    // when it goes on; zero: at once
+	Broadcast     *Broadcast   // all of it belongs to this one
+	Pace          Pace         // and it counts the notifications
 }
 
 // AcquireEnd says how the acquiring of a message ended.

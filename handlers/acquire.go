@@ -13,6 +13,7 @@ import (
 
 // AcquireStore is what the acquire stage reads and commits.
 type AcquireStore interface {
+	Gate
 	AcquireWork(ctx context.Context, ss []tidings.Segment) ([]tidings.Audienced, error)
 	ResolveNamed(ctx context.Context, ms []tidings.Message) ([]tidings.Notification, error)
 	ResolvePage(ctx context.Context, m tidings.Audienced, limit int) ([]tidings.Notification, int, error)
@@ -25,6 +26,9 @@ const acquirePage = 10 * tidings.SegmentSize
 // Acquire asks who: it turns the audience of each message into notifications, as the directory stands now, and freezes them.
 func Acquire(store AcquireStore, now func() time.Time) tasks.Stage {
 	return tasks.Grouped(func(ctx context.Context, ss []tidings.Segment) ([]tidings.Segment, error) {
+		if err := pass(ctx, store, ss...); err != nil {
+			return nil, err
+		}
 		ms, err := store.AcquireWork(ctx, ss)
 		if err != nil {
 			return nil, err
@@ -40,6 +44,9 @@ func Acquire(store AcquireStore, now func() time.Time) tasks.Stage {
 // acquire fills one page. Messages that name users are resolved together; any other has a query of its own.
 func acquire(ctx context.Context, store AcquireStore, ms []tidings.Audienced, now time.Time) (page tidings.AcquirePage, err error) {
 	room := acquirePage
+	if len(ms) == 1 && ms[0].Broadcast != nil && closed(ms[0], now) == tidings.NoReason {
+		return acquireBroadcast(ctx, store, ms[0])
+	}
 	var named []tidings.Message
 	for i, m := range ms {
 		reason := closed(m, now)
@@ -73,6 +80,35 @@ func acquire(ctx context.Context, store AcquireStore, ms []tidings.Audienced, no
 		}
 	}
 	return page, resolveNamed(ctx, store, named, &page)
+}
+
+// acquireBroadcast fills a page of a broadcast: of as many users as its rate allows. One that is to be sent later is resolved then, so that its
+// rate holds.
+func acquireBroadcast(ctx context.Context, store AcquireStore, m tidings.Audienced) (page tidings.AcquirePage, err error) {
+	page.Broadcast = m.Broadcast
+	n, next, pace := m.Broadcast.Pace.Page(acquirePage)
+	if m.SendAt.After(pace.Now) {
+		n, next, pace = 0, m.SendAt, m.Broadcast.Pace
+	}
+	page.Pace = pace
+	if n == 0 {
+		page.Rest, page.RestAt = []tidings.Audienced{m}, next
+		return page, nil
+	}
+	found, size, err := store.ResolvePage(ctx, m, n)
+	if err != nil {
+		return page, err
+	}
+	page.Notifications = found
+	paged := m.After != ""
+	m.Size += size
+	if len(found) == n { // there may be more
+		m.After = found[n-1].User
+		page.Rest, page.RestAt = []tidings.Audienced{m}, next
+		return page, nil
+	}
+	page.Ended = []tidings.AcquireEnd{ended(m.ID, m.Size, paged)}
+	return page, nil
 }
 
 func resolveNamed(ctx context.Context, store AcquireStore, named []tidings.Message, page *tidings.AcquirePage) error {

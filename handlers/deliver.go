@@ -17,6 +17,7 @@ import (
 
 // WebStore is what the deliver stage of the web reads and commits.
 type WebStore interface {
+	Gate
 	// Number moves the deliveries to sent and returns their entries, those of an earlier run included.
 	Number(ctx context.Context, ss []tidings.Segment) ([]tidings.UserEntry, error)
 	Finish(ctx context.Context, ss []tidings.Segment, claim int64) error
@@ -31,6 +32,9 @@ type Streams interface {
 // open until every append is done.
 func DeliverWeb(store WebStore, streams Streams) tasks.Stage {
 	return tasks.Grouped(func(ctx context.Context, ss []tidings.Segment) ([]tidings.Segment, error) {
+		if err := pass(ctx, store, ss...); err != nil {
+			return nil, err
+		}
 		entries, err := store.Number(ctx, ss)
 		if err != nil {
 			return nil, err
@@ -44,6 +48,7 @@ func DeliverWeb(store WebStore, streams Streams) tasks.Stage {
 
 // DeliverStore is what the deliver stage of a provider reads and commits.
 type DeliverStore interface {
+	Gate
 	Claim(ctx context.Context, s tidings.Segment, lease time.Duration) (tidings.Claim, []tidings.Item, error)
 	Release(ctx context.Context, c tidings.Claim) error
 	Outgoing(ctx context.Context, c tidings.Claim, items []tidings.Item) ([]tidings.Outgoing, error)
@@ -77,6 +82,9 @@ const MinReceiptWindow = claimLease + callTimeout
 // An attempt of which nobody knows the outcome waits for a receipt during window; then its type's policy decides.
 func Deliver(store DeliverStore, sender tidings.Sender, window time.Duration, log *slog.Logger) tasks.Stage {
 	return tasks.Each(func(ctx context.Context, s tidings.Segment) ([]tidings.Segment, error) {
+		if err := pass(ctx, store, s); err != nil {
+			return nil, err
+		}
 		claim, items, err := store.Claim(ctx, s, claimLease)
 		if err != nil {
 			return nil, err
@@ -110,6 +118,9 @@ func (d delivering) run(ctx context.Context, items []tidings.Item) error {
 		return err
 	}
 	for len(ready) > 0 {
+		if err := pass(ctx, d.store, d.claim.Segment); err != nil {
+			return err
+		}
 		suspended, err := d.store.Suspended(ctx)
 		if err != nil {
 			return err

@@ -12,6 +12,7 @@ import (
 
 // RenderStore is what the render stage reads and commits.
 type RenderStore interface {
+	Gate
 	RenderWork(ctx context.Context, ss []tidings.Segment) (tidings.RenderWork, error)
 	PublishedTemplates(ctx context.Context, application, typ string) ([]tidings.Template, error)
 	Rendered(ctx context.Context, ss []tidings.Segment, items []tidings.Item, rs []tidings.Rendered) ([]tidings.Segment, error)
@@ -22,6 +23,9 @@ type RenderStore interface {
 func Render(store RenderStore, now func() time.Time) tasks.Stage {
 	published := &publications{store: store, now: now, types: map[[2]string]publication{}}
 	return tasks.Grouped(func(ctx context.Context, ss []tidings.Segment) ([]tidings.Segment, error) {
+		if err := pass(ctx, store, ss...); err != nil {
+			return nil, err
+		}
 		w, err := store.RenderWork(ctx, ss)
 		if err != nil {
 			return nil, err

@@ -14,6 +14,7 @@ import (
 
 // RouteStore is what the route stage reads and commits.
 type RouteStore interface {
+	Gate
 	RouteWork(ctx context.Context, ss []tidings.Segment) (tidings.RouteWork, error)
 	Type(ctx context.Context, application, name string) (tidings.MessageType, error)
 	// Preferences are those of users that may say something about types of the application; mostly none, and nil.
@@ -37,6 +38,9 @@ type RouteStore interface {
 func Route(store RouteStore) tasks.Stage {
 	known := &knownTypes{store: store, known: map[[2]string]*knownType{}}
 	return tasks.Grouped(func(ctx context.Context, ss []tidings.Segment) ([]tidings.Segment, error) {
+		if err := pass(ctx, store, ss...); err != nil {
+			return nil, err
+		}
 		w, err := store.RouteWork(ctx, ss)
 		if err != nil {
 			return nil, err

@@ -83,6 +83,9 @@ func (db *DB) AcquireWork(ctx context.Context, ss []tidings.Segment) ([]tidings.
 		p := made[int64(m.ID)]
 		ms[i].After, ms[i].Size = p.After, p.Size
 	}
+	if err == nil && ss[0].Broadcast != 0 {
+		err = db.acquireBroadcast(ctx, ss[0].Broadcast, ms, now)
+	}
 	if err == nil {
 		db.recent.read(ms, now)
 	}
@@ -124,6 +127,10 @@ func (db *DB) ResolvePage(ctx context.Context, m tidings.Audienced, limit int) (
 		found = nil
 		roles := roleList(m.Audience)
 		before := micros(m.AcceptedAt)
+		if m.Reminds() {
+			found, size, err = t.unread(ctx, m, limit)
+			return err
+		}
 		if m.Audience.Everyone {
 			err = t.Select(ctx, &rows, "resolve-everyone", wanted(m.Audience), m.After, before, limit, roles, len(m.Audience.Attributes))
 		} else {
@@ -278,9 +285,14 @@ func (db *DB) Acquired(ctx context.Context, ss []tidings.Segment, p tidings.Acqu
 			ints(sizes, func(e tidings.AcquireEnd) int64 { return int64(e.Size) }),
 			strs(sizes, func(e tidings.AcquireEnd) string { return string(e.Reason) }))))
 	}
-	next, err := db.step(ctx, ss, db.afterAcquire(ss[0], p), 0, effect...)
+	rows := db.afterAcquire(ss[0], p)
+	effect = append(effect, pacing(p)...)
+	next, err := db.step(ctx, ss, rows, 0, append(effect, delaying(rows, p.RestAt)...)...)
 	if err == nil {
 		db.recent.reached(p.Notifications)
+	}
+	if !p.RestAt.IsZero() && err == nil {
+		next = next[:len(next)-1] // the rest: the sweep goes on with it at its time
 	}
 	return next, err
 }

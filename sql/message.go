@@ -253,6 +253,9 @@ func (t *tx) cancel(ctx context.Context, ids []int64) (int, error) {
 			return 0, err
 		}
 	}
+	if err := t.cancelBroadcasts(ctx, ids); err != nil {
+		return 0, err
+	}
 	n, err := t.Exec(ctx, "cancel-deliveries", columns(ids))
 	return int(n), err
 }

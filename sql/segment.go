@@ -79,13 +79,14 @@ func insertSegments(rows []segmentRow) statement {
 		strs(rows, func(r segmentRow) string { return string(r.Channel) }),
 		ints(rows, func(r segmentRow) int64 { return int64(r.Part) }),
 		ints(rows, func(r segmentRow) int64 { return int64(r.Size) }),
+		ints(rows, func(r segmentRow) int64 { return int64(r.Broadcast) }),
 		strs(rows, func(r segmentRow) string { return r.items })))
 }
 
 // child makes a segment of size items that follows s.
 func (db *DB) child(s tidings.Segment, stage tidings.StageName, c tidings.Channel, part, size int, items string) segmentRow {
 	return segmentRow{items: items, Segment: tidings.Segment{ID: db.ids.Next(), Parent: s.ID, Batch: s.Batch, Lane: s.Lane,
-		Application: s.Application, Stage: stage, Channel: c, Part: part, Size: size}}
+		Application: s.Application, Stage: stage, Channel: c, Part: part, Size: size, Broadcast: s.Broadcast}}
 }
 
 // follow cuts items into segments that follow s, numbered from part on.

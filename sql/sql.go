@@ -66,6 +66,7 @@ type DB struct {
 	suspended suspended
 	preferred preferred
 	link      func(tidings.Subscription) string
+	running   running
 }
 
 // Open opens the store, brings its schema up to date, prepares every query and refuses a database that does not keep its

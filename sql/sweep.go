@@ -14,12 +14,13 @@ type lostRow struct {
 	Stage             string
 	Channel           string
 	Part, Size, Try   int
+	Broadcast         int64
 	TouchedAt         int64 `db:"touched_at"`
 }
 
 func (r lostRow) segment() tidings.Segment {
 	return tidings.Segment{ID: tidings.ID(r.ID), Parent: tidings.ID(r.Parent), Batch: tidings.ID(r.Batch), Lane: tidings.Lane(r.Lane),
-		Application: r.Application, Stage: tidings.StageName(r.Stage), Channel: tidings.Channel(r.Channel), Part: r.Part, Size: r.Size, Try: r.Try}
+		Application: r.Application, Stage: tidings.StageName(r.Stage), Channel: tidings.Channel(r.Channel), Part: r.Part, Size: r.Size, Broadcast: tidings.ID(r.Broadcast), Try: r.Try}
 }
 
 // Untouched returns open segments that were not written, enqueued, claimed or looked at within grace, taking the
@@ -86,8 +87,9 @@ type dueRow struct {
 	State       string
 	Reason      string
 	Expired     int
-	Seen        int  // somebody has read it, and so its step is spared
-	suspended   bool // its application is
+	Seen        int        // somebody has read it, and so its step is spared
+	suspended   bool       // its application is
+	broadcast   tidings.ID // its message is one
 }
 
 // next is the state in which a delivery goes on when its time has come.
@@ -111,7 +113,7 @@ func (d dueRow) next() (tidings.State, tidings.Reason) {
 // message, so that the balance can miss one of them.
 //
 // What belongs to a suspended application goes on being held. The steps of routes to others, and digests, follow in transactions
-// of their own.
+// of their own. With them go the reminders that are due.
 func (db *DB) Due(ctx context.Context, limit int) (segments []tidings.Segment, err error) {
 	var n int
 	if err := db.Get(ctx, &n, "anything-due"); err != nil || n == 0 { // one look a second, and no transaction, while nothing is
@@ -121,8 +123,12 @@ func (db *DB) Due(ctx context.Context, limit int) (segments []tidings.Segment, e
 	if err != nil {
 		return nil, err
 	}
+	reminded, err := db.tend(ctx)
+	if err != nil {
+		return nil, err
+	}
 	err = db.tx(ctx, func(t *tx) error {
-		segments = nil
+		segments = reminded
 		var due []dueRow
 		if err := t.Select(ctx, &due, "due-deliveries", limit); err != nil || len(due) == 0 {
 			return err
@@ -141,6 +147,9 @@ func (db *DB) Due(ctx context.Context, limit int) (segments []tidings.Segment, e
 		if err != nil {
 			return err
 		}
+		if err := db.knowBroadcasts(ctx, due); err != nil {
+			return err
+		}
 		rows := db.dueSegments(due)
 		if len(rows) == 0 {
 			return nil
@@ -148,7 +157,7 @@ func (db *DB) Due(ctx context.Context, limit int) (segments []tidings.Segment, e
 		if _, err := t.Exec(ctx, "insert-batch", int64(rows[0].Batch), 0, len(rows)); err != nil {
 			return err
 		}
-		segments = segmentsOf(rows)
+		segments = append(reminded[:len(reminded):len(reminded)], segmentsOf(rows)...)
 		return t.run(ctx, insertSegments(rows))
 	})
 	for _, more := range []func(context.Context, map[string]bool, int) ([]tidings.Segment, error){db.escalate, db.summarise} {
@@ -162,14 +171,17 @@ func (db *DB) Due(ctx context.Context, limit int) (segments []tidings.Segment, e
 }
 
 func (db *DB) dueSegments(due []dueRow) (rows []segmentRow) {
-	type group struct{ lane, application, channel string }
+	type group struct {
+		lane, application, channel string
+		broadcast                  tidings.ID
+	}
 	groups := map[group][]tidings.Item{}
 	var order []group
 	for _, d := range due {
 		if state, _ := d.next(); state != tidings.Queued {
 			continue
 		}
-		g := group{d.Lane, d.Application, d.Channel}
+		g := group{d.Lane, d.Application, d.Channel, d.broadcast}
 		if groups[g] == nil {
 			order = append(order, g)
 		}
@@ -177,7 +189,7 @@ func (db *DB) dueSegments(due []dueRow) (rows []segmentRow) {
 	}
 	batch := tidings.Segment{Batch: db.ids.Next()}
 	for _, g := range order {
-		batch.Lane, batch.Application = tidings.Lane(g.lane), g.application
+		batch.Lane, batch.Application, batch.Broadcast = tidings.Lane(g.lane), g.application, g.broadcast
 		for items := groups[g]; len(items) > 0; items = items[min(len(items), tidings.SegmentSize):] {
 			part := items[:min(len(items), tidings.SegmentSize)]
 			rows = append(rows, db.child(batch, tidings.Deliver, tidings.Channel(g.channel), len(rows), len(part), itemsText(part, false)))

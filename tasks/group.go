@@ -112,7 +112,7 @@ func (g *group) run() {
 	}
 }
 
-// take removes the next run's members from those who wait: of the first one's application, each segment once.
+// take removes the next run's members from those who wait: of the first one's application and broadcast, each segment once.
 func (g *group) take() (members []*member) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -125,7 +125,7 @@ func (g *group) take() (members []*member) {
 	for _, m := range g.waiting {
 		s := m.segment
 		fits := len(members) == 0 || items+s.Size <= groupItems && len(members) < groupSegments
-		if s.Application == g.waiting[0].segment.Application && fits && !taken[s.ID] {
+		if first := g.waiting[0].segment; s.Application == first.Application && s.Broadcast == first.Broadcast && fits && !taken[s.ID] {
 			members, items, taken[s.ID] = append(members, m), items+s.Size, true
 		} else {
 			left = append(left, m)

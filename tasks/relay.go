@@ -30,9 +30,8 @@ type Store interface {
 
 // The relay's measures.
 const (
-	// Grace is how long a segment may go untouched before the sweep asks what became of its task. Together with the sweep's
-	// interval it bounds the recovery after a lost Redis or a killed worker.
-	Grace = 5 * time.Second
+	// Grace is the sweep's: see there.
+	Grace = tidings.Grace
 	// sweepEvery is cheap enough for every second: one look at a partial index that holds only what is open.
 	sweepEvery = time.Second
 	sweepLimit = 2000

@@ -19,9 +19,9 @@ FROM rows(id bigint, batch bigint, application text, type text, lane text, audie
     send_at bigint, expires_at bigint, collapse_key text, cancellation_key text, accepted_at bigint)
 
 -- name: insert-segments
-INSERT INTO segments (id, parent, batch, lane, application, stage, channel, part, size, touched_at, items)
-SELECT id, parent, batch, lane, application, stage, channel, part, size, now_us(), items
-FROM rows(id bigint, parent bigint, batch bigint, lane text, application text, stage text, channel text, part bigint, size bigint, items text)
+INSERT INTO segments (id, parent, batch, lane, application, stage, channel, part, size, broadcast, touched_at, items)
+SELECT id, parent, batch, lane, application, stage, channel, part, size, broadcast, now_us(), items
+FROM rows(id bigint, parent bigint, batch bigint, lane text, application text, stage text, channel text, part bigint, size bigint, broadcast bigint, items text)
 
 -- name: forget-keys
 DELETE FROM idempotency_keys WHERE created_at < now_us() - $1

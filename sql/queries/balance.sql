@@ -1,7 +1,8 @@
 -- The balance of the record: what does not add up stands in the view balance.
 
 -- name: balance-faults
-SELECT rule, place, CAST(expected AS bigint) AS expected, CAST(found AS bigint) AS found FROM (SELECT rule, place, expected, found FROM balance UNION ALL SELECT rule, place, expected, found FROM balance_routes) b ORDER BY rule, place LIMIT $1
+SELECT rule, place, CAST(expected AS bigint) AS expected, CAST(found AS bigint) AS found FROM (SELECT rule, place, expected, found FROM balance
+    UNION ALL SELECT rule, place, expected, found FROM balance_routes UNION ALL SELECT rule, place, expected, found FROM broadcast_balance) b ORDER BY rule, place LIMIT $1
 
 -- name: balance-counts
 SELECT (SELECT count(*) FROM messages) AS messages,

@@ -36,9 +36,9 @@ UPDATE segments SET claim_until = 0, touched_at = 0 WHERE id = $1 AND claim = $2
 -- name: lost-segments
 -- Open segments that nobody has touched within the grace, one of each application in turn, so that a large backlog of
 -- one does not stand before the others.
-SELECT id, parent, batch, lane, application, stage, channel, part, size, try, touched_at
+SELECT id, parent, batch, lane, application, stage, channel, part, size, broadcast, try, touched_at
 FROM (SELECT s.*, row_number() OVER (PARTITION BY lane, application ORDER BY touched_at, id) AS turn
-      FROM (SELECT id, parent, batch, lane, application, stage, channel, part, size, try, touched_at FROM segments
+      FROM (SELECT id, parent, batch, lane, application, stage, channel, part, size, broadcast, try, touched_at FROM segments
             WHERE finished_at IS NULL AND touched_at < now_us() - $1 AND claim_until < now_us()
             ORDER BY touched_at LIMIT 20000) s) t
 ORDER BY turn, touched_at LIMIT $2

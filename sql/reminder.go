@@ -1,0 +1,120 @@
+package sql
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"tidings"
+)
+
+type reminderRow struct {
+	Broadcast   int64
+	N           int
+	Channels    string
+	Rate        int
+	CreatedBy   string `db:"created_by"`
+	Application string
+	Type        string
+	Audience    string
+	Data        []byte
+	CollapseKey string `db:"collapse_key"`
+	AcceptedAt  int64  `db:"accepted_at"`
+	ExpiresAt   int64  `db:"expires_at"`
+	Expired     int
+}
+
+// tend ends broadcasts of which nothing is pending, and sends the reminders that are due. The segments that it returns are for the relay.
+func (db *DB) tend(ctx context.Context) (segments []tidings.Segment, err error) {
+	r := &db.running
+	r.mu.Lock()
+	now := time.Now()
+	if now.Before(r.tend) {
+		r.mu.Unlock()
+		return nil, nil
+	}
+	r.tend = now.Add(tendEvery)
+	r.mu.Unlock()
+	segments, err = db.Remind(ctx)
+	if err != nil {
+		return nil, err
+	}
+	known, err := db.broadcasts(ctx)
+	if err != nil || len(known) == 0 {
+		return segments, err
+	}
+	if _, err = db.Exec(ctx, "end-broadcasts"); err != nil {
+		return segments, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.tend = time.Now().Add(max(tendEvery, tendShare*time.Since(now)))
+	return segments, nil
+}
+
+// Remind sends the reminders that are due: each once, because the move of its row and the message are one transaction.
+func (db *DB) Remind(ctx context.Context) (segments []tidings.Segment, err error) {
+	var due []reminderRow
+	if err := db.Select(ctx, &due, "due-reminders"); err != nil {
+		return nil, err
+	}
+	for _, r := range due {
+		made, err := db.remind(ctx, r)
+		if err != nil {
+			return segments, err
+		}
+		segments = append(segments, made...)
+	}
+	return segments, nil
+}
+
+func (db *DB) remind(ctx context.Context, r reminderRow) (segments []tidings.Segment, err error) {
+	m := tidings.Message{ID: db.ids.Next(), Batch: db.ids.Next(), Application: r.Application, Type: r.Type, Lane: tidings.Bulk, Data: r.Data,
+		Channels: splitChannels(r.Channels), ExpiresAt: timeOf(r.ExpiresAt), CollapseKey: r.CollapseKey, AcceptedAt: time.Now()}
+	if err := json.Unmarshal([]byte(r.Audience), &m.Audience); err != nil {
+		return nil, err
+	}
+	err = db.tx(ctx, func(t *tx) error {
+		segments = nil
+		var unread int
+		if err := t.Get(ctx, &unread, "count-unread", r.Broadcast, "", lastID); err != nil {
+			return err
+		}
+		state, child := tidings.ReminderSent, int64(m.ID)
+		switch {
+		case r.Expired == 1:
+			state, child, unread = tidings.ReminderDropped, 0, 0
+		case unread == 0:
+			state, child = tidings.ReminderNeedless, 0
+		}
+		n, err := t.Exec(ctx, "take-reminder", r.Broadcast, r.N, string(state), child, unread)
+		if err != nil || n == 0 || child == 0 {
+			return err
+		}
+		m.Broadcast = &tidings.Broadcast{Rate: r.Rate, Parent: tidings.ID(r.Broadcast), Estimated: unread, CreatedBy: r.CreatedBy}
+		rows, statements, err := db.accepting(m.Batch, []tidings.Message{m})
+		for i := 0; err == nil && i < len(statements); i++ {
+			err = t.run(ctx, statements[i])
+		}
+		segments = segmentsOf(rows)
+		return err
+	})
+	return segments, err
+}
+
+// unread resolves a page of the audience of a reminder: who has not read what it reminds of.
+func (t *tx) unread(ctx context.Context, m tidings.Audienced, limit int) (found []tidings.Notification, size int, err error) {
+	var rows []struct {
+		User   string `db:"user_id"`
+		Locale string
+		Via    string
+	}
+	if err := t.Select(ctx, &rows, "resolve-unread", int64(m.Broadcast.Parent), m.After, limit); err != nil || len(rows) == 0 {
+		return nil, 0, err
+	}
+	for _, r := range rows {
+		found = append(found, tidings.Notification{Message: m.ID, User: r.User, Locale: r.Locale, Via: splitVia(r.Via)})
+	}
+	err = t.Get(ctx, &size, "count-unread", int64(m.Broadcast.Parent), m.After, rows[len(rows)-1].User)
+	return found, size, err
+}
