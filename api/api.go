@@ -20,6 +20,7 @@ import (
 // Store is what the API asks of the system of record, beside what platform.Store asks.
 type Store interface {
 	Messages
+	Broadcasts
 	Inbox
 	Directory
 	History
@@ -41,6 +42,9 @@ type Config struct {
 	// brings ("sig") was made for its attempt.
 	Receipts      map[string]ReceiptParser
 	VerifyReceipt func(attempt tidings.ID, signature string) bool
+	// SignProof makes the signature under a broadcast's proof, VerifyProof tells whether it made one.
+	SignProof   func(tidings.ProofSeal) string
+	VerifyProof func(tidings.ProofSeal) bool
 	// Ready are the checks behind /readyz, by name.
 	Ready   map[string]func(context.Context) error
 	OpenAPI []byte

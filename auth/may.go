@@ -24,6 +24,7 @@ const (
 	DiscardTemplates  Action = "template.discard"
 	SendMessages      Action = "message.send"
 	CancelMessages    Action = "message.cancel"
+	SteerBroadcasts   Action = "broadcast.steer" // create, pause, resume, cancel, slow down
 	WriteQuotas       Action = "quota.write"
 	ReadDirectory     Action = "directory.read"
 	WriteDirectory    Action = "directory.write"
@@ -53,6 +54,7 @@ var Roles = map[Action][]tidings.Role{
 	DiscardTemplates:  {tidings.RoleAdmin, tidings.RoleOperator},
 	SendMessages:      {tidings.RoleAdmin, tidings.RoleDeveloper},
 	CancelMessages:    {tidings.RoleAdmin, tidings.RoleOperator, tidings.RoleDeveloper},
+	SteerBroadcasts:   {tidings.RoleAdmin, tidings.RoleOperator, tidings.RoleDeveloper},
 	WriteQuotas:       {tidings.RoleAdmin},
 	ReadDirectory:     {tidings.RoleAdmin, tidings.RoleOperator, tidings.RoleApprover, tidings.RoleViewer},
 	WriteDirectory:    {tidings.RoleAdmin},

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"strings"
 
 	"tidings"
@@ -109,4 +110,16 @@ func VerifyReceipt(master []byte, attempt tidings.ID, signature string, previous
 		ok = ok || hmac.Equal([]byte(signature), []byte(SignReceipt(secret, attempt)))
 	}
 	return ok
+}
+
+// SignProof is the signature under a broadcast's proof, 64 hex characters.
+func SignProof(master []byte, s tidings.ProofSeal) string {
+	mac := hmac.New(sha256.New, derive(master, "broadcast-proof"))
+	fmt.Fprintf(mac, "%s\n%d\n%s", s.Broadcast, s.Lines, s.Hash)
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+// VerifyProof tells whether SignProof made the seal's signature.
+func VerifyProof(master []byte, s tidings.ProofSeal) bool {
+	return hmac.Equal([]byte(s.Signature), []byte(SignProof(master, s)))
 }

@@ -287,14 +287,15 @@ func (db *DB) Acquired(ctx context.Context, ss []tidings.Segment, p tidings.Acqu
 	}
 	rows := db.afterAcquire(ss[0], p)
 	effect = append(effect, pacing(p)...)
-	next, err := db.step(ctx, ss, rows, 0, append(effect, delaying(rows, p.RestAt)...)...)
-	if err == nil {
-		db.recent.reached(p.Notifications)
+	if err := db.burst(ctx, db.lazy, append(stepStatements(ss, rows, 0, effect), delaying(rows, p.RestAt)...)...); err != nil {
+		return nil, err
 	}
-	if !p.RestAt.IsZero() && err == nil {
-		next = next[:len(next)-1] // the rest: the sweep goes on with it at its time
+	db.recent.wrote(rows)
+	db.recent.reached(p.Notifications)
+	if !p.RestAt.IsZero() {
+		rows = rows[:len(rows)-1] // the rest: the sweep goes on with it at its time
 	}
-	return next, err
+	return segmentsOf(rows), nil
 }
 
 // sizesOf are the audiences of a page that are written down: those of a single user are understood. Of one that goes on in

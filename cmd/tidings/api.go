@@ -71,6 +71,8 @@ func (p *process) apiRoutes(mux *http.ServeMux, self string) error {
 		VerifyReceipt: func(attempt tidings.ID, signature string) bool {
 			return auth.VerifyReceipt(p.master, attempt, signature, p.old...)
 		},
+		SignProof:   func(s tidings.ProofSeal) string { return auth.SignProof(p.master, s) },
+		VerifyProof: func(s tidings.ProofSeal) bool { return auth.VerifyProof(p.master, s) },
 	})
 	mux.Handle("/", a.Handler())
 	p.background("key use", p.noteKeys)

@@ -53,6 +53,17 @@ var apiRows = []row{
 	{"DELETE /v1/messages/{id}", "/v1/messages/$message", "", cancels, nil},
 	{"DELETE /v1/messages/{id}/deliveries/{user}/{channel}", "/v1/messages/$message/deliveries/nobody/web", "", "11 344 33333 3 4443 443 333", nil},
 
+	{"POST /v1/broadcasts", ofShop, "{}", cancels, nil},
+	{"POST /v1/broadcasts:verify", ofShop, `{"broadcast":"$broadcast"}`, readsApp, nil},
+	{"GET /v1/broadcasts", ofShop, "", readsApp, nil},
+	{"GET /v1/broadcasts/{id}", "/v1/broadcasts/$broadcast", "", readsApp, nil},
+	{"POST /v1/broadcasts/{id}/pause", "/v1/broadcasts/$broadcast/pause", "", cancels, nil},
+	{"POST /v1/broadcasts/{id}/resume", "/v1/broadcasts/$broadcast/resume", "", cancels, nil},
+	{"PUT /v1/broadcasts/{id}/rate", "/v1/broadcasts/$broadcast/rate", `{"rate":10}`, cancels, nil},
+	{"POST /v1/broadcasts/{id}/cancel", "/v1/broadcasts/$broadcast/cancel", "", cancels, nil},
+	{"GET /v1/broadcasts/{id}/reads", "/v1/broadcasts/$broadcast/reads", "", readsApp, nil},
+	{"GET /v1/broadcasts/{id}/proof", "/v1/broadcasts/$broadcast/proof", "", readsApp, nil},
+
 	{"GET /v1/inbox", "", "", usersOwn, nil},
 	{"GET /v1/inbox/unread", "", "", usersOwn, nil},
 	{"POST /v1/inbox/seen", "", "{}", usersOwn, nil},

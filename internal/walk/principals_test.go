@@ -94,6 +94,8 @@ func makeWorld(t *testing.T) world {
 	w.tokens["user"] = read[struct{ Token string }](t, full.must(201, "POST", "/v1/tokens", object{"user": "u1"})).Token
 	message := object{"type": "order.paid", "audience": object{"stores": []string{"acme-1"}}, "data": object{"order": mark}}
 	id := read[struct{ ID tidings.ID }](t, full.must(202, "POST", "/v1/messages", message)).ID
-	w.fill = strings.NewReplacer("$message", id.String(), "$revoked", revoked.ID, "$spare", spare.ID, "$own", own.ID)
+	cast := read[struct{ ID tidings.ID }](t, full.must(202, "POST", "/v1/broadcasts", object{"type": "order.paid", "audience": object{"stores": []string{"acme-1"}},
+		"data": object{"order": mark}, "must_read": true})).ID
+	w.fill = strings.NewReplacer("$message", id.String(), "$broadcast", cast.String(), "$revoked", revoked.ID, "$spare", spare.ID, "$own", own.ID)
 	return w
 }
