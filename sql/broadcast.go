@@ -65,7 +65,7 @@ const (
 	// asideFor is after what time a segment that was put aside is looked at again; a resume does not wait for that.
 	asideFor = time.Hour
 	// tendEvery is how often ends and reminders are looked for; an eager look at a large broadcast is not to fill the database.
-	tendEvery = 3 * time.Second
+	tendEvery = 5 * time.Second
 	tendShare = 20
 )
 

@@ -115,15 +115,15 @@ func (d dueRow) next() (tidings.State, tidings.Reason) {
 // What belongs to a suspended application goes on being held. The steps of routes to others, and digests, follow in transactions
 // of their own. With them go the reminders that are due.
 func (db *DB) Due(ctx context.Context, limit int) (segments []tidings.Segment, err error) {
-	var n int
-	if err := db.Get(ctx, &n, "anything-due"); err != nil || n == 0 { // one look a second, and no transaction, while nothing is
-		return nil, err
-	}
-	suspended, err := db.Suspended(ctx)
+	reminded, err := db.tend(ctx)
 	if err != nil {
 		return nil, err
 	}
-	reminded, err := db.tend(ctx)
+	var n int
+	if err := db.Get(ctx, &n, "anything-due"); err != nil || n == 0 { // one look a second, and no transaction, while nothing is
+		return reminded, err
+	}
+	suspended, err := db.Suspended(ctx)
 	if err != nil {
 		return nil, err
 	}
