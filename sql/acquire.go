@@ -128,7 +128,7 @@ func (db *DB) ResolvePage(ctx context.Context, m tidings.Audienced, limit int) (
 		roles := roleList(m.Audience)
 		before := micros(m.AcceptedAt)
 		if m.Reminds() {
-			found, size, err = t.unread(ctx, m, limit)
+			found, size, err = t.unreaders(ctx, m, limit)
 			return err
 		}
 		if m.Audience.Everyone {

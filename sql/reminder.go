@@ -102,8 +102,8 @@ func (db *DB) remind(ctx context.Context, r reminderRow) (segments []tidings.Seg
 	return segments, err
 }
 
-// unread resolves a page of the audience of a reminder: who has not read what it reminds of.
-func (t *tx) unread(ctx context.Context, m tidings.Audienced, limit int) (found []tidings.Notification, size int, err error) {
+// unreaders resolves a page of the audience of a reminder: who has not read what it reminds of.
+func (t *tx) unreaders(ctx context.Context, m tidings.Audienced, limit int) (found []tidings.Notification, size int, err error) {
 	var rows []struct {
 		User   string `db:"user_id"`
 		Locale string
