@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"unicode"
 
 	"golang.org/x/net/html"
 
@@ -61,6 +62,7 @@ func sow(t *testing.T) (messages []string) {
 		admin.must(201, "POST", "/v1/applications", object{"id": id, "name": evil, "owner": evil, "purpose": evil})
 		admin.must(201, "POST", "/v1/applications/"+id+"/keys", object{"name": evil, "scopes": []string{"receipts"}})
 		admin.must(201, "POST", "/v1/accounts", object{"id": id, "name": evil, "role": "viewer"})
+		admin.must(200, "PUT", "/v1/integrations/"+id, object{"provider": "kannel", "name": evil, "state": "paused", "settings": object{"user": strings.Join(strings.FieldsFunc(evil, unicode.IsControl), " "), "password": "p"}})
 		for _, path := range []string{"/v1/types/" + url.PathEscape(evil) + "?application=xss", "/v1/merchants/" + url.PathEscape(evil), "/v1/users/" + url.PathEscape(evil)} {
 			if code, text := admin.ask("PUT", path, `{"name":"x","lane":"normal","channels":["web"]}`); code < 400 || code >= 500 {
 				t.Errorf("PUT %s answers %d: %s", path, code, text)
@@ -106,8 +108,8 @@ func TestNothingOfTheCorpusIsMoreThanTextOnAnyPage(t *testing.T) {
 			id := fmt.Sprintf("xss%d", i)
 			person := fmt.Sprintf("0x%d", i)
 			at := strings.NewReplacer("{app}", id, "{type}", "t", "{channel}", "web", "{locale}", "zh-CN", "{version}", "2", "{key}", url.PathEscape(evil), "merchants/{id}", "merchants/"+person,
-				"stores/{id}", "stores/"+person+"-1", "users/{id}", "users/"+person, "accounts/{id}", "accounts/"+id, "messages/{id}", "messages/"+messages[i]).Replace(path)
-			if method == "POST" && !strings.HasSuffix(path, "preview") && !slices.ContainsFunc([]string{"/send", "/apply", "/edit", "/type", "/types/{type}", "/accounts", "/keys", "/usage", "/approve"}, func(end string) bool { return strings.HasSuffix(path, end) }) {
+				"stores/{id}", "stores/"+person+"-1", "users/{id}", "users/"+person, "accounts/{id}", "accounts/"+id, "messages/{id}", "messages/"+messages[i], "integrations/{id}", "integrations/"+id).Replace(path)
+			if method == "POST" && !strings.HasSuffix(path, "preview") && !slices.ContainsFunc([]string{"/send", "/apply", "/edit", "/type", "/types/{type}", "/accounts", "/keys", "/usage", "/approve", "/integrations/{id}"}, func(end string) bool { return strings.HasSuffix(path, end) }) {
 				continue // these answer with a page we have seen, and change what the next one needs
 			}
 			if method == "GET" {
