@@ -78,6 +78,9 @@ type MessageStatus struct {
 	Data        json.RawMessage           `json:"data,omitempty"`
 	Users       int                       `json:"users"` // notifications; -1 while the audience is being resolved
 	Counts      map[Channel]map[State]int `json:"counts"`
+	// Parent is the message of whose route it is a step, Escalations are the steps to others of its own.
+	Parent      ID           `json:"parent,omitzero"`
+	Escalations []Escalation `json:"escalations,omitempty"`
 }
 
 // DeliveryTrace is a delivery with everything that happened to it.

@@ -96,14 +96,14 @@ func (r *RoutePath) validate(t MessageType, errs *FieldErrors) {
 
 // Escalation is a step of a message's route to others than the users whom it reached.
 type Escalation struct {
-	Message  ID
-	Step     int // its place in the route, from 1
-	To       string
-	Channels []Channel
-	DueAt    time.Time
-	State    State // held; expired when its time would come too late; once due: sent, suppressed or canceled
-	Reason   Reason
-	Child    ID // the message that it became
+	Message  ID        `json:"-"`
+	Step     int       `json:"step"` // its place in the route, from 1
+	To       string    `json:"to"`
+	Channels []Channel `json:"channels"`
+	DueAt    time.Time `json:"due_at,omitzero"`
+	State    State     `json:"state"` // held; expired when its time would come too late; once due: sent, suppressed or canceled
+	Reason   Reason    `json:"reason,omitempty"`
+	Child    ID        `json:"message,omitzero"` // the message that it became
 }
 
 // Audience is who a step to others reaches, of those through whom its users were reached: dimensions with their merchants.

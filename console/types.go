@@ -199,6 +199,7 @@ func (v *visit) readType() (tidings.MessageType, error) {
 	if from, to := v.value("quiet.from"), v.value("quiet.to"); from != "" || to != "" {
 		t.Quiet = &tidings.QuietHours{From: from, To: to, Timezone: v.value("quiet.timezone"), Channels: v.channels("quiet.channels")}
 	}
+	v.readLater(&t, &errs)
 	t.Title, t.Mandatory, t.Replace = v.value("title"), v.channels("mandatory"), v.value("replace") != ""
 	t.Caps = readCaps(v.value("caps"), &errs)
 	if s := v.value("dedup"); s != "" {

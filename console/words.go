@@ -55,6 +55,7 @@ var words = map[string]map[string]text{
 		"history:read": {"read the history", "查看历史"}, "inbox:write": {"mark messages", "标记消息"},
 	},
 	"breaker":   {"closed": {"closed: calls go through", "关闭：正常调用"}, "half_open": {"half open: trying", "半开：试探中"}, "open": {"open: no calls", "断开：停止调用"}},
+	"hours":     {"always": {"it goes out", "照常发送"}, "hold": {"it waits until it opens", "等待开门"}, "summary": {"what waits becomes a digest at opening", "开门时汇总"}},
 	"policy":    {"at_most_once": {"leave it unknown", "保留为结果未知"}, "at_least_once": {"send it again", "重新发送"}},
 	"type":      {"string": {"text", "文本"}, "number": {"number", "数字"}, "boolean": {"yes or no", "是或否"}, "list": {"list", "列表"}, "object": {"object", "对象"}},
 	"weekday":   {"mon": {"Mon", "周一"}, "tue": {"Tue", "周二"}, "wed": {"Wed", "周三"}, "thu": {"Thu", "周四"}, "fri": {"Fri", "周五"}, "sat": {"Sat", "周六"}, "sun": {"Sun", "周日"}},

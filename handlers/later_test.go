@@ -49,6 +49,15 @@ func (w *world) planned(accepted, at time.Time) time.Time {
 	return at
 }
 
+// missed fails unless the balance misses the row that the statement deletes.
+func (w *world) missed(raw *dbsql.DB, statement string) {
+	w.t.Helper()
+	change(w.t, raw, statement)
+	if b, err := w.db.Balance(context.Background(), time.Hour); err != nil || len(b.Faults) == 0 {
+		w.t.Errorf("the balance does not see that somebody said %q, %v", statement, err)
+	}
+}
+
 // state is the state and reason of the user's delivery on a channel.
 func (w *world) state(m tidings.Message, user string, c tidings.Channel) tidings.DeliveryTrace {
 	w.t.Helper()
@@ -107,6 +116,9 @@ func TestAnEscalationToTheSecondWithAReadInTheMiddle(t *testing.T) {
 		if n := number(t, raw, "SELECT count(*) FROM messages"); n != 2 {
 			t.Errorf("%d messages before the manager's time", n)
 		}
+		if s, err := w.db.Message(ctx, "orders", ms[0].ID); err != nil || s.Status != "processing" || len(s.Escalations) != 2 {
+			t.Errorf("%+v %v", s, err)
+		}
 		w.at(start.Add(15 * time.Minute))
 		var both sync.WaitGroup // two workers make one
 		for range 2 {
@@ -132,6 +144,7 @@ func TestAnEscalationToTheSecondWithAReadInTheMiddle(t *testing.T) {
 			t.Errorf("%d messages: the head office is told of what was read", n)
 		}
 		w.balanced()
+		w.missed(raw, "DELETE FROM escalations WHERE step = 4 AND message_id = (SELECT min(message_id) FROM escalations)")
 	})
 }
 
@@ -307,5 +320,6 @@ func TestADigestHoldsEachEventOnceUnderTwoConcurrentOnes(t *testing.T) {
 			t.Errorf("the digests tell of %d events: %+v", total, w.sender.calls)
 		}
 		w.balanced()
+		w.missed(raw, "DELETE FROM digest_items WHERE message_id = (SELECT min(message_id) FROM digest_items)")
 	})
 }

@@ -75,6 +75,10 @@ func (db *DB) statuses(ctx context.Context, rows []statusRow) ([]tidings.Message
 	for _, c := range counts {
 		of[c.Message] = append(of[c.Message], c)
 	}
+	later, err := db.later(ctx, ints(rows, func(r statusRow) int64 { return r.ID }))
+	if err != nil {
+		return nil, err
+	}
 	return each(rows, func(r statusRow) (tidings.MessageStatus, error) {
 		s, err := r.status()
 		for _, c := range of[r.ID] {
@@ -84,6 +88,7 @@ func (db *DB) statuses(ctx context.Context, rows []statusRow) ([]tidings.Message
 			s.Counts[c.Channel][c.State] = c.N
 		}
 		s.Status = r.word(of[r.ID])
+		later.of(&s)
 		return s, err
 	})
 }

@@ -111,6 +111,19 @@ func printMessage(p *printer, m messageShown) error {
 	if m.Users >= 0 {
 		p.line("  %d users; %s", m.Users, counts(m.Counts))
 	}
+	if m.Parent != 0 {
+		p.line("  a step of %s", m.Parent)
+	}
+	for _, e := range m.Escalations {
+		line := fmt.Sprintf("  step %d to %s: %s", e.Step, plain(e.To), withReason(string(e.State), e.Reason))
+		if !e.DueAt.IsZero() {
+			line += " until " + shownTime(e.DueAt)
+		}
+		if e.Child != 0 {
+			line += ", message " + e.Child.String()
+		}
+		p.line("%s", line)
+	}
 	for i, t := range m.Deliveries {
 		printDelivery(p, t, i == len(m.Deliveries)-1)
 	}

@@ -84,7 +84,8 @@ WHERE escalations.message_id = rows.message_id AND escalations.step = rows.step
 SELECT id, timezone, hours, holidays FROM stores WHERE id IN (SELECT id FROM rows(id text)) AND deleted_at = 0
 
 -- name: escalations-of
-SELECT step, target, channels, coalesce(due_at, 0) AS due_at, state, reason, child FROM escalations WHERE message_id = $1 ORDER BY step
+SELECT e.message_id, e.step, e.target, e.channels, coalesce(e.due_at, 0) AS due_at, e.state, e.reason, e.child
+FROM rows(message_id bigint) CROSS JOIN escalations e WHERE e.message_id = rows.message_id ORDER BY e.message_id, e.step
 
 -- name: cancel-delivery
 UPDATE deliveries SET state = 'canceled', reason = 'canceled', due_at = NULL, changed_at = now_us()
