@@ -45,6 +45,7 @@ type Fault struct {
 	Code int           // what is answered; 0: nothing, the connection is cut
 	Text string        // with an enhanced code at its head: "4.7.1 later"
 	Take bool          // at "data": the mail is kept all the same: the answer is lost
+	Raw  string        // what is said in place of an answer, before the connection is cut
 	Hold chan struct{} // at "data": the mail is kept, and nothing is answered before it is closed
 }
 
@@ -176,6 +177,7 @@ func (s *Server) fault(at string) (f Fault, ok bool) {
 
 func (f Fault) err(c *smtp.Conn) error {
 	if f.Code == 0 {
+		io.WriteString(c.Conn(), f.Raw)
 		c.Conn().Close()
 		return errors.New("cut")
 	}
