@@ -28,7 +28,7 @@ var Moves = map[State][]State{
 	"":         {Held, Queued, Sent, Failed, Suppressed, Expired, Canceled},
 	Held:       {Queued, Suppressed, Expired, Canceled},
 	Queued:     {Held, Sending, Sent, Failed, Suppressed, Expired, Canceled},
-	Sending:    {Sent, Delivered, Failed, UnknownEnd, Held},
+	Sending:    {Sent, Delivered, Failed, UnknownEnd, Held, Queued},
 	UnknownEnd: {Sent, Delivered, Failed, Queued},
 	Sent:       {Delivered, Failed},
 }

@@ -86,7 +86,16 @@ type Outgoing struct {
 	Delivery
 	Policy  Policy
 	Attempt int // attempts made before
+	Before  []Before
 	Call    Call
+}
+
+// Before is an earlier attempt of a delivery.
+type Before struct {
+	Integration string
+	Key         string // of a Keyer
+	State       State
+	PassedOn    bool // it was refused, and another integration was to take the delivery at once
 }
 
 // Claim is a worker's hold on a deliver segment: a fencing token and when it lapses.
@@ -106,8 +115,11 @@ type Settlement struct {
 	Parts      int
 	// RetryAt is when the delivery is looked at again: Held after a busy provider, UnknownEnd before a resend; zero: never.
 	RetryAt time.Duration // from now, by the database's clock
+	// AskAt is when the provider is asked what became of the attempt, from now; 0: never.
+	AskAt time.Duration
 	// DropAddress says that the address is dead.
 	DropAddress bool
+	Integration string // of an interrupted attempt
 	Message     ID
 	User        string
 	Channel     Channel

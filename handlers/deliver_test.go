@@ -22,7 +22,7 @@ func (w *world) die(s tidings.Segment) []tidings.Outgoing {
 	must(w.t, err)
 	out, err := w.db.Outgoing(ctx, claim, items)
 	must(w.t, err)
-	begun, err := w.db.Begin(ctx, claim, time.Minute, "test", out)
+	begun, err := w.db.Begin(ctx, claim, time.Minute, "test", "test", out)
 	must(w.t, err)
 	return begun
 }
@@ -177,7 +177,8 @@ func TestAFaultOfOurAccountParksTheRest(t *testing.T) {
 		if n := number(t, raw, "SELECT count(*) FROM attempts"); n != int64(called) {
 			t.Errorf("%d attempts for %d calls", n, called)
 		}
-		w.sender.reply = nil // mended
+		w.sender.reply = nil
+		w.mend()
 		change(t, raw, "UPDATE deliveries SET due_at = 1 WHERE due_at IS NOT NULL")
 		w.due(1)
 		w.run()
@@ -208,7 +209,7 @@ func (b *batches) SendBatch(_ context.Context, cs []tidings.Call) []tidings.Resu
 func TestABatchHoldsEqualContentsAndNoOthers(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world, _ *dbsql.DB) {
 		b := &batches{size: 3}
-		w.stages["deliver-sms"] = handlers.Deliver(w.db, b, time.Minute, slog.New(slog.DiscardHandler))
+		w.stages["deliver-sms"] = handlers.Deliver(w.db, boardOf(t, b), time.Minute, slog.New(slog.DiscardHandler))
 		ms := w.accept(sms("u00", "u02", "u03", "u05"), sms("u00", "u02", "u03", "u05"), sms("u01", "u04"))
 		w.run()
 		n := len(b.calls)
@@ -240,7 +241,7 @@ func TestABatchHoldsEqualContentsAndNoOthers(t *testing.T) {
 func TestContentsThatAlternateAreStillSentInBatches(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world, _ *dbsql.DB) {
 		b := &batches{size: 100}
-		w.stages["deliver-sms"] = handlers.Deliver(w.db, b, time.Minute, slog.New(slog.DiscardHandler))
+		w.stages["deliver-sms"] = handlers.Deliver(w.db, boardOf(t, b), time.Minute, slog.New(slog.DiscardHandler))
 		w.accept(sms("u00", "u01", "u02", "u03", "u04", "u05")) // Chinese and English in turn
 		w.run()
 		if n := len(b.calls) + len(b.of); n != 2 {
@@ -252,7 +253,7 @@ func TestContentsThatAlternateAreStillSentInBatches(t *testing.T) {
 func TestABatchThatIsRefusedFailsEachOfIts(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world, _ *dbsql.DB) {
 		b := &batches{size: 10, fail: &tidings.SendError{Outcome: tidings.Refused, Reason: tidings.ProviderRefused, Err: errors.New("no")}}
-		w.stages["deliver-sms"] = handlers.Deliver(w.db, b, time.Minute, slog.New(slog.DiscardHandler))
+		w.stages["deliver-sms"] = handlers.Deliver(w.db, boardOf(t, b), time.Minute, slog.New(slog.DiscardHandler))
 		m := w.accept(sms("u00", "u03"))[0]
 		w.run()
 		for _, d := range w.trace(m) {

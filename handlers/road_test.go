@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tidings"
+	"tidings/channels/switchboard"
 	"tidings/handlers"
 	"tidings/internal/sqltest"
 	"tidings/sql"
@@ -23,6 +24,7 @@ type world struct {
 	db      *sql.DB
 	streams *streams
 	sender  *sender
+	board   *switchboard.Board
 	stages  map[string]tasks.Stage
 	queue   []tidings.Segment
 	mu      sync.Mutex
@@ -81,6 +83,7 @@ func must(t testing.TB, errs ...error) {
 func newWorld(t testing.TB, db *sql.DB) *world {
 	ctx := context.Background()
 	w := &world{t: t, db: db, streams: &streams{numbers: map[string][]int64{}}, sender: &sender{}}
+	w.board = boardOf(t, w.sender)
 	must(t, db.PutMerchants(ctx, []tidings.Merchant{{ID: "acme", Name: "Acme"}}),
 		db.PutStores(ctx, []tidings.Store{{ID: "acme-1", Merchant: "acme", Name: "One"}, {ID: "acme-2", Merchant: "acme", Name: "Two"}}))
 	var users []tidings.User
@@ -105,7 +108,7 @@ func newWorld(t testing.TB, db *sql.DB) *world {
 	w.publish("web", []tidings.Channel{tidings.Web}, map[string]string{"zh-CN": "{{ order }}"})
 	w.stages = map[string]tasks.Stage{
 		"acquire": handlers.Acquire(db, time.Now), "render": handlers.Render(db, time.Now), "route": handlers.Route(db),
-		"deliver-web": handlers.DeliverWeb(db, w.streams), "deliver-sms": handlers.Deliver(db, w.sender, time.Minute, slog.New(slog.DiscardHandler)),
+		"deliver-web": handlers.DeliverWeb(db, w.streams), "deliver-sms": handlers.Deliver(db, w.board, time.Minute, slog.New(slog.DiscardHandler)),
 	}
 	return w
 }

@@ -62,7 +62,37 @@ func (db *DB) Outgoing(ctx context.Context, c tidings.Claim, items []tidings.Ite
 		}
 		db.unsubscribe(&out[i].Call, c.Segment, r.Type, t)
 	}
-	return out, nil
+	return out, db.before(ctx, c.Segment.Channel, out)
+}
+
+// before reads the earlier attempts of those deliveries that have any.
+func (db *DB) before(ctx context.Context, c tidings.Channel, out []tidings.Outgoing) error {
+	again := slices.DeleteFunc(slices.Clone(out), func(o tidings.Outgoing) bool { return o.Attempt == 0 })
+	if len(again) == 0 {
+		return nil
+	}
+	var rows []struct {
+		Message                 int64  `db:"message_id"`
+		User                    string `db:"user_id"`
+		Integration, Key, State string
+		PassedOn                int `db:"passed_on"`
+	}
+	if err := db.Select(ctx, &rows, "attempts-before", outgoingColumns(again), string(c)); err != nil {
+		return err
+	}
+	type key struct {
+		message int64
+		user    string
+	}
+	before := map[key][]tidings.Before{}
+	for _, r := range rows {
+		k := key{r.Message, r.User}
+		before[k] = append(before[k], tidings.Before{Integration: r.Integration, Key: r.Key, State: tidings.State(r.State), PassedOn: r.PassedOn == 1})
+	}
+	for i, o := range out {
+		out[i].Before = before[key{int64(o.Message), o.User}]
+	}
+	return nil
 }
 
 func (r outgoingRow) outgoing(c tidings.Channel, address string) tidings.Outgoing {
@@ -92,10 +122,10 @@ func outgoingColumns(out []tidings.Outgoing) bulk {
 	return columns(ints(out, func(o tidings.Outgoing) int64 { return int64(o.Message) }), strs(out, func(o tidings.Outgoing) string { return o.User }))
 }
 
-// Begin commits an attempt for each delivery, before any call, and extends the claim by lease. It returns those that may be
+// Begin commits an attempt at an integration for each delivery, with its key, before any call, and extends the claim by lease. It returns those that may be
 // sent, each with its attempt's id: what was canceled or has expired meanwhile is not among them. ErrStale: the claim
 // is lost, and nothing may be sent.
-func (db *DB) Begin(ctx context.Context, c tidings.Claim, lease time.Duration, provider string, out []tidings.Outgoing) ([]tidings.Outgoing, error) {
+func (db *DB) Begin(ctx context.Context, c tidings.Claim, lease time.Duration, provider, integration string, out []tidings.Outgoing) ([]tidings.Outgoing, error) {
 	type key struct {
 		message int64
 		user    string
@@ -106,6 +136,10 @@ func (db *DB) Begin(ctx context.Context, c tidings.Claim, lease time.Duration, p
 		N       int64
 	}
 	ids := map[key]tidings.ID{}
+	given := map[key]string{}
+	for _, o := range out {
+		given[key{int64(o.Message), o.User}] = o.Call.Key
+	}
 	err := db.tx(ctx, func(t *tx) error {
 		begun = nil
 		n, err := t.Exec(ctx, "extend-claim", int64(c.Segment.ID), c.Token, lease.Microseconds())
@@ -119,13 +153,14 @@ func (db *DB) Begin(ctx context.Context, c tidings.Claim, lease time.Duration, p
 			return err
 		}
 		attempts, messages, ns := make([]int64, len(begun)), make([]int64, len(begun)), make([]int64, len(begun))
-		users := make([]string, len(begun))
+		users, keys := make([]string, len(begun)), make([]string, len(begun))
 		for i, b := range begun {
 			id := db.ids.Next()
 			ids[key{b.Message, b.User}] = id
 			attempts[i], messages[i], users[i], ns[i] = int64(id), b.Message, b.User, b.N
+			keys[i] = given[key{b.Message, b.User}]
 		}
-		_, err = t.Exec(ctx, "insert-attempts", columns(attempts, messages, users, ns), string(c.Segment.Channel), provider)
+		_, err = t.Exec(ctx, "insert-attempts", columns(attempts, messages, users, ns, keys), string(c.Segment.Channel), provider, integration)
 		return err
 	})
 	if err != nil {
@@ -160,7 +195,8 @@ func (db *DB) Settle(ctx context.Context, ss []tidings.Settlement) error {
 		_, err = t.Exec(ctx, "end-attempts", columns(attempts, strs(ss, attemptState), reasons,
 			strs(ss, func(s tidings.Settlement) string { return clip(s.Detail) }),
 			strs(ss, func(s tidings.Settlement) string { return clip(s.ProviderID) }),
-			ints(ss, func(s tidings.Settlement) int64 { return int64(s.Parts) })))
+			ints(ss, func(s tidings.Settlement) int64 { return int64(s.Parts) }), ints(ss, passedOn),
+			ints(ss, func(s tidings.Settlement) int64 { return s.AskAt.Microseconds() })))
 		if err != nil {
 			return err
 		}
@@ -186,10 +222,18 @@ func (db *DB) dropAddresses(ctx context.Context, ss []tidings.Settlement) error 
 
 // attemptState is the attempt's own outcome: it failed when its delivery is to be tried again.
 func attemptState(s tidings.Settlement) string {
-	if s.State == tidings.Held {
+	if s.State == tidings.Held || s.State == tidings.Queued {
 		return string(tidings.Failed)
 	}
 	return string(s.State)
+}
+
+// passedOn is 1 when another integration takes the delivery at once.
+func passedOn(s tidings.Settlement) int64 {
+	if s.State == tidings.Queued {
+		return 1
+	}
+	return 0
 }
 
 // clip keeps what a provider says from filling the table: 500 bytes, valid UTF-8, no NUL (PostgreSQL refuses it).
@@ -201,16 +245,17 @@ func clip(s string) string {
 // Interrupted returns the attempts that a worker left under way on the deliveries of a claimed segment.
 func (db *DB) Interrupted(ctx context.Context, c tidings.Claim, out []tidings.Outgoing) ([]tidings.Settlement, error) {
 	var rows []struct {
-		ID      int64
-		Message int64  `db:"message_id"`
-		User    string `db:"user_id"`
+		ID          int64
+		Message     int64  `db:"message_id"`
+		User        string `db:"user_id"`
+		Integration string
 	}
 	if err := db.Select(ctx, &rows, "interrupted", outgoingColumns(out), string(c.Segment.Channel)); err != nil {
 		return nil, err
 	}
 	ss := make([]tidings.Settlement, len(rows))
 	for i, r := range rows {
-		ss[i] = tidings.Settlement{Attempt: tidings.ID(r.ID), Message: tidings.ID(r.Message), User: r.User, Channel: c.Segment.Channel}
+		ss[i] = tidings.Settlement{Attempt: tidings.ID(r.ID), Message: tidings.ID(r.Message), User: r.User, Channel: c.Segment.Channel, Integration: r.Integration}
 	}
 	return ss, nil
 }
@@ -226,12 +271,14 @@ func (db *DB) End(ctx context.Context, c tidings.Channel, ds []tidings.Delivery)
 	return err
 }
 
-// Hold takes queued deliveries off the conveyor for a while, without an attempt.
-func (db *DB) Hold(ctx context.Context, c tidings.Channel, out []tidings.Outgoing, why tidings.Reason, d time.Duration) error {
+// Hold takes queued deliveries off the conveyor for a while, without an attempt. wait says for how long, anew for each, so that
+// they do not come back in step.
+func (db *DB) Hold(ctx context.Context, c tidings.Channel, out []tidings.Outgoing, why tidings.Reason, wait func() time.Duration) error {
 	if len(out) == 0 {
 		return nil
 	}
-	_, err := db.Exec(ctx, "hold-queued", outgoingColumns(out), string(c), string(why), d.Microseconds())
+	waits := ints(out, func(tidings.Outgoing) int64 { return wait().Microseconds() })
+	_, err := db.Exec(ctx, "hold-queued", append(outgoingColumns(out), waits), string(c), string(why))
 	return err
 }
 

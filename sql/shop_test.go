@@ -231,7 +231,7 @@ func deliver(db *sql.DB, s tidings.Segment) error {
 	if err != nil {
 		return err
 	}
-	if out, err = db.Begin(ctx, claim, time.Minute, "kannel", out); err != nil {
+	if out, err = db.Begin(ctx, claim, time.Minute, "kannel", "kannel", out); err != nil {
 		return err
 	}
 	var ss []tidings.Settlement

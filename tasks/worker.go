@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -20,11 +21,12 @@ type Work struct {
 	Stages map[tidings.StageName]Stage
 	// Deliver are the channels served, each with its stage. A channel without an integration is not among them.
 	Deliver map[tidings.Channel]Stage
-	// Concurrency is how many segments of a lane and channel are handed to a provider at once; 0: 4.
+	// Concurrency is how many segments of a lane and channel are handed to providers at once; 0: 32. What a provider bears is its
+	// integration's to say: these are many, so that calls which hang do not keep others from another provider.
 	Concurrency int
 }
 
-const defaultConcurrency = 4
+const defaultConcurrency = 32
 
 // shutdownTimeout is what a stage under way is given when the process stops. A claim that is cut off lapses by itself.
 const shutdownTimeout = 25 * time.Second
@@ -32,37 +34,63 @@ const shutdownTimeout = 25 * time.Second
 // Workers are the asynq servers of a process: one for each queue, so that a held dequeue of one never keeps another
 // waiting and lanes have workers of their own.
 type Workers struct {
-	servers []*asynq.Server
-	bell    *Doorbell
+	rdb  redis.UniversalClient
+	work Work
+	bell *Doorbell
+	adapter
+	turns map[tidings.Lane]*turns
+
+	mu       sync.Mutex
+	stopped  bool
+	channels map[tidings.Channel]bool
+	servers  []*asynq.Server
 }
 
 // Start runs the stages until Stop. rdb must be a client of its own: the doorbell hooks into it.
 func Start(rdb redis.UniversalClient, w Work, bell *Doorbell, relay *Relay, met *Metrics, log *slog.Logger) (*Workers, error) {
 	rdb.AddHook(bell)
-	workers := &Workers{bell: bell}
-	a := adapter{relay: relay, metrics: met, log: log}
+	ws := &Workers{rdb: rdb, work: w, bell: bell, adapter: adapter{relay: relay, metrics: met, log: log},
+		turns: map[tidings.Lane]*turns{}, channels: map[tidings.Channel]bool{}}
 	for _, lane := range w.Lanes {
-		t := &turns{}
+		ws.turns[lane] = &turns{}
 		for name, stage := range w.Stages {
-			if err := workers.serve(rdb, tidings.Segment{Lane: lane, Stage: name}, a.handle(name, stage, t), log, stage, w); err != nil {
-				return nil, err
-			}
-		}
-		for channel, stage := range w.Deliver {
-			if err := workers.serve(rdb, tidings.Segment{Lane: lane, Stage: tidings.Deliver, Channel: channel}, a.handle(tidings.Deliver, stage, t), log, stage, w); err != nil {
+			if err := ws.serve(tidings.Segment{Lane: lane, Stage: name}, stage); err != nil {
+				ws.Stop(context.Background())
 				return nil, err
 			}
 		}
 	}
-	return workers, nil
+	for channel, stage := range w.Deliver {
+		if _, err := ws.Serve(channel, stage); err != nil {
+			ws.Stop(context.Background())
+			return nil, err
+		}
+	}
+	return ws, nil
 }
 
-func (ws *Workers) serve(rdb redis.UniversalClient, s tidings.Segment, handler asynq.HandlerFunc, log *slog.Logger, stage Stage, w Work) error {
+// Serve begins to serve a channel in every lane, and tells whether it was not served before.
+func (ws *Workers) Serve(c tidings.Channel, stage Stage) (begun bool, err error) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if ws.stopped || ws.channels[c] {
+		return false, nil
+	}
+	ws.channels[c] = true
+	for _, lane := range ws.work.Lanes {
+		if err := ws.serve(tidings.Segment{Lane: lane, Stage: tidings.Deliver, Channel: c}, stage); err != nil {
+			return true, err
+		}
+	}
+	return true, nil
+}
+
+func (ws *Workers) serve(s tidings.Segment, stage Stage) error {
 	n := groupSegments // so many tasks can gather for the next run
 	if stage.alone {
-		n = cmp.Or(w.Concurrency, defaultConcurrency)
+		n = cmp.Or(ws.work.Concurrency, defaultConcurrency)
 	}
-	server := asynq.NewServerFromRedisClient(rdb, asynq.Config{
+	server := asynq.NewServerFromRedisClient(ws.rdb, asynq.Config{
 		Concurrency: n,
 		Queues:      map[string]int{s.Queue(): 1},
 		// The doorbell does the waiting; asynq's own sleep between two dequeues only adds to it.
@@ -71,12 +99,11 @@ func (ws *Workers) serve(rdb redis.UniversalClient, s tidings.Segment, handler a
 		ShutdownTimeout:   shutdownTimeout,
 		JanitorInterval:   time.Minute, // nothing is retained, so there is nothing to clean
 		LogLevel:          asynq.WarnLevel,
-		Logger:            logger{log},
+		Logger:            logger{ws.log},
 	})
 	mux := asynq.NewServeMux()
-	mux.Handle(kind(s), handler)
+	mux.Handle(kind(s), ws.handle(s.Stage, stage, ws.turns[s.Lane]))
 	if err := server.Start(mux); err != nil {
-		ws.Stop(context.Background())
 		return fmt.Errorf("queue %s: %w", s.Queue(), err)
 	}
 	ws.servers = append(ws.servers, server)
@@ -85,6 +112,9 @@ func (ws *Workers) serve(rdb redis.UniversalClient, s tidings.Segment, handler a
 
 // Stop takes no more tasks and waits for those under way.
 func (ws *Workers) Stop(context.Context) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	ws.stopped = true
 	ws.bell.Close()
 	done := make(chan struct{}, len(ws.servers))
 	for _, s := range ws.servers {

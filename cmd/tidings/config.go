@@ -81,7 +81,7 @@ var settings = []setting{
 		reason: "which lanes a worker serves; all, so that one worker is enough; give critical a worker of its own when bulk is heavy"},
 	{name: "channels", group: forWorkers, fallback: "", field: func(c *config) *string { return &c.Channels },
 		reason: "which channels a worker delivers on; empty is every channel that is configured: web always, sms with a Kannel user, app with a Baidu key"},
-	{name: "concurrency", group: forWorkers, fallback: "4", field: func(c *config) *string { return &c.Concurrency },
+	{name: "concurrency", group: forWorkers, fallback: "32", field: func(c *config) *string { return &c.Concurrency },
 		reason: "segments of a lane and channel that are handed to a provider at once, each with up to 16 calls under way; more press harder on the gateway"},
 	{name: "receipt-window", group: forWorkers, fallback: "60s", field: func(c *config) *string { return &c.ReceiptWindow },
 		reason: "how long an attempt of unknown outcome waits for a receipt before its type's policy decides; 18s at least, so that nothing of the first call can be under way"},

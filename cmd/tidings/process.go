@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tidings/auth"
+	"tidings/channels/switchboard"
 	"tidings/comet"
 	"tidings/sql"
 	"tidings/tasks"
@@ -33,6 +34,9 @@ type process struct {
 	master   []byte
 	old      [][]byte // master secrets whose seals and signatures are still taken
 	ready    map[string]func(context.Context) error
+
+	board    *switchboard.Board // nil until opened
+	provider tasks.Stage        // delivers through the board
 
 	db      *sql.DB
 	options *redis.UniversalOptions

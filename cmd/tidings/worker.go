@@ -14,8 +14,6 @@ import (
 
 	"tidings"
 	"tidings/auth"
-	"tidings/channels/baidu"
-	"tidings/channels/kannel"
 	"tidings/channels/web"
 	"tidings/handlers"
 	"tidings/tasks"
@@ -77,65 +75,64 @@ func (p *process) startWorkers(public string) error {
 		return err
 	}
 	p.onStop("workers", func(ctx context.Context) error { workers.Stop(ctx); return nil })
+	p.background("integrations", forever(func(ctx context.Context) { p.board.Run(ctx, func() { p.serveMore(workers) }) }))
+	p.background("health", forever(p.recordHealth))
 	p.background("housekeeping", forever(p.keepHouse))
 	p.background("budgets", forever(p.keepBudgets))
 	p.log.Info("worker serves", "lanes", p.cfg.Lanes, "channels", strings.Join(channelNames(deliver), ","))
 	return nil
 }
 
-// deliverStages makes the deliver stage of each channel that is asked for and configured.
+// deliverStages makes the deliver stages of the web and of each channel that an integration is open for, of those that are asked for.
 func (p *process) deliverStages(public string) (map[tidings.Channel]tasks.Stage, error) {
-	configured := map[tidings.Channel]func() (tasks.Stage, error){
-		tidings.Web: func() (tasks.Stage, error) { return handlers.DeliverWeb(p.db, web.New(p.streams)), nil },
-	}
-	if p.cfg.KannelUser != "" {
-		configured[tidings.SMS] = func() (tasks.Stage, error) { return p.provider(p.kannel(public)) }
-	}
-	if p.cfg.BaiduKey != "" {
-		configured[tidings.App] = func() (tasks.Stage, error) { return p.provider(p.baidu()) }
-	}
 	asked, err := readChannels(p.cfg.Channels)
 	if err != nil {
 		return nil, err
 	}
+	window, err := time.ParseDuration(p.cfg.ReceiptWindow)
+	if err != nil || window < handlers.MinReceiptWindow {
+		return nil, fmt.Errorf("TIDINGS_RECEIPT_WINDOW: %q is no duration of %s or more", p.cfg.ReceiptWindow, handlers.MinReceiptWindow)
+	}
+	board, err := p.switchboard(public)
+	if err != nil {
+		return nil, err
+	}
+	p.provider = handlers.Deliver(p.db, board, window, p.log)
 	stages := map[tidings.Channel]tasks.Stage{}
-	for _, c := range tidings.Channels {
-		open, ok := configured[c]
-		switch {
-		case !ok && slices.Contains(asked, c):
-			return nil, fmt.Errorf("channel %s is asked for and not configured: set %s", c,
-				map[tidings.Channel]string{tidings.SMS: "TIDINGS_KANNEL_USER", tidings.App: "TIDINGS_BAIDU_KEY and TIDINGS_BAIDU_SECRET"}[c])
-		case ok && (len(asked) == 0 || slices.Contains(asked, c)):
-			if stages[c], err = open(); err != nil {
-				return nil, err
-			}
+	if p.asked(tidings.Web) {
+		stages[tidings.Web] = handlers.DeliverWeb(p.db, web.New(p.streams))
+	}
+	for _, c := range board.Channels() {
+		if p.asked(c) {
+			stages[c] = p.provider
+		}
+	}
+	for _, c := range asked {
+		if _, ok := stages[c]; !ok {
+			p.log.Warn("a channel is asked for and has no integration yet; it is served as soon as one is added", "channel", c)
 		}
 	}
 	return stages, nil
 }
 
-func (p *process) provider(s tidings.Sender, err error) (tasks.Stage, error) {
-	if err != nil {
-		return tasks.Stage{}, err
-	}
-	window, err := time.ParseDuration(p.cfg.ReceiptWindow)
-	if err != nil || window < handlers.MinReceiptWindow {
-		return tasks.Stage{}, fmt.Errorf("TIDINGS_RECEIPT_WINDOW: %q is no duration of %s or more", p.cfg.ReceiptWindow, handlers.MinReceiptWindow)
-	}
-	return handlers.Deliver(p.db, s, window, p.log), nil
+// asked tells whether the settings name a channel; none named: all are.
+func (p *process) asked(c tidings.Channel) bool {
+	asked, err := readChannels(p.cfg.Channels)
+	return err == nil && (len(asked) == 0 || slices.Contains(asked, c))
 }
 
-func (p *process) kannel(public string) (tidings.Sender, error) {
-	return kannel.New(kannel.Config{URL: p.cfg.KannelURL, User: p.cfg.KannelUser, Password: p.cfg.KannelPassword, From: p.cfg.KannelFrom,
-		PublicURL: public, Sign: func(attempt tidings.ID) string { return auth.SignReceipt(p.master, attempt) }})
-}
-
-func (p *process) baidu() (tidings.Sender, error) {
-	platform, err := baidu.ParsePlatform(p.cfg.BaiduDeviceType)
-	if err != nil {
-		return nil, err
+// serveMore begins to serve the channels that integrations were added for since the start.
+func (p *process) serveMore(workers *tasks.Workers) {
+	for _, c := range p.board.Channels() {
+		if !p.asked(c) {
+			continue
+		}
+		begun, err := workers.Serve(c, p.provider)
+		if begun {
+			p.log.Info("worker serves another channel", "channel", c)
+		}
+		p.warn(context.Background(), "serve channel "+string(c), err)
 	}
-	return baidu.New(baidu.Config{URL: p.cfg.BaiduURL, Key: p.cfg.BaiduKey, Secret: p.cfg.BaiduSecret, Platform: platform})
 }
 
 func readLanes(text string) (lanes []tidings.Lane, err error) {

@@ -22,12 +22,17 @@ WHERE deliveries.message_id = rows.message_id AND deliveries.user_id = rows.user
 RETURNING deliveries.message_id, deliveries.user_id, deliveries.attempts AS n
 
 -- name: insert-attempts
-INSERT INTO attempts (id, message_id, user_id, channel, n, provider, state, started_at)
-SELECT id, message_id, user_id, $1, n, $2, 'sending', now_us() FROM rows(id bigint, message_id bigint, user_id text, n bigint)
+INSERT INTO attempts (id, message_id, user_id, channel, n, key, provider, integration, state, started_at)
+SELECT id, message_id, user_id, $1, n, key, $2, $3, 'sending', now_us() FROM rows(id bigint, message_id bigint, user_id text, n bigint, key text)
+
+-- name: attempts-before
+SELECT t.message_id, t.user_id, t.integration, t.key, t.state, t.passed_on FROM rows(message_id bigint, user_id text)
+JOIN attempts t ON t.message_id = rows.message_id AND t.user_id = rows.user_id AND t.channel = $1
+ORDER BY t.message_id, t.user_id, t.n
 
 -- name: interrupted
 -- Attempts that a worker left under way when its claim lapsed.
-SELECT t.id, t.message_id, t.user_id FROM rows(message_id bigint, user_id text)
+SELECT t.id, t.message_id, t.user_id, t.integration FROM rows(message_id bigint, user_id text)
 JOIN attempts t ON t.message_id = rows.message_id AND t.user_id = rows.user_id AND t.channel = $1 AND t.state = 'sending'
 
 -- name: end-attempts
@@ -37,8 +42,9 @@ UPDATE attempts SET
     reason = CASE WHEN attempts.state IN ('sending', 'unknown') THEN rows.why ELSE attempts.reason END,
     detail = CASE WHEN attempts.detail = '' THEN rows.detail ELSE attempts.detail END,
     provider_id = CASE WHEN attempts.provider_id = '' THEN rows.provider_id ELSE attempts.provider_id END,
-    parts = {greatest}(attempts.parts, rows.parts), ended_at = now_us()
-FROM rows(id bigint, next text, why text, detail text, provider_id text, parts bigint)
+    parts = {greatest}(attempts.parts, rows.parts), passed_on = rows.passed_on, ended_at = now_us(),
+    ask_at = CASE WHEN rows.ask = 0 THEN NULL ELSE now_us() + rows.ask END
+FROM rows(id bigint, next text, why text, detail text, provider_id text, parts bigint, passed_on bigint, ask bigint)
 WHERE attempts.id = rows.id
 
 -- name: settle-deliveries
@@ -57,8 +63,8 @@ FROM rows(message_id bigint, user_id text, next text, why text)
 WHERE deliveries.message_id = rows.message_id AND deliveries.user_id = rows.user_id AND deliveries.channel = $1 AND deliveries.state = 'queued'
 
 -- name: hold-queued
-UPDATE deliveries SET state = 'held', reason = $2, due_at = now_us() + $3, changed_at = now_us()
-FROM rows(message_id bigint, user_id text)
+UPDATE deliveries SET state = 'held', reason = $2, due_at = now_us() + rows.wait, changed_at = now_us()
+FROM rows(message_id bigint, user_id text, wait bigint)
 WHERE deliveries.message_id = rows.message_id AND deliveries.user_id = rows.user_id AND deliveries.channel = $1 AND deliveries.state = 'queued'
 
 -- name: drop-addresses
