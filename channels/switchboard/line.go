@@ -180,7 +180,7 @@ func (b *bucket) take(now time.Time, n int) int {
 		b.add(now.Sub(b.at).Seconds() * b.rate)
 	}
 	b.at = now
-	n = min(n, int(b.tokens))
+	n = min(n, int(b.tokens+1e-9)) // five fifths are one
 	b.tokens -= float64(n)
 	return n
 }
