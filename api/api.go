@@ -6,7 +6,6 @@ package api
 import (
 	"context"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -25,11 +24,12 @@ type Store interface {
 	Directory
 	History
 	Receive(ctx context.Context, r tidings.Receipt) error
+	// ReportedAttempt tells which integration made an attempt; "" of one that is older than integrations.
+	ReportedAttempt(ctx context.Context, attempt tidings.ID) (integration string, err error)
+	// AttemptOf finds an integration's attempt by the id that its provider gave it.
+	AttemptOf(ctx context.Context, integration, providerID string) (tidings.ID, error)
 	Balance(ctx context.Context, settle time.Duration) (tidings.Balance, error)
 }
-
-// ReceiptParser reads a provider's report from a request's query or form.
-type ReceiptParser func(values url.Values) (attempt tidings.ID, kind tidings.ReceiptKind, detail string, err error)
 
 // Config is what an API needs. Ready and OpenAPI may be left out; all else must be set.
 type Config struct {
@@ -38,10 +38,8 @@ type Config struct {
 	Auth     *auth.Authenticator
 	Tokens   *auth.Tokens
 	Door     *middleware.Door
-	// Receipts reads the reports of each provider ("kannel"); VerifyReceipt tells whether the signature that a report
-	// brings ("sig") was made for its attempt.
-	Receipts      map[string]ReceiptParser
-	VerifyReceipt func(attempt tidings.ID, signature string) bool
+	// Reports are the integrations whose providers report to us.
+	Reports Reports
 	// SignProof makes the signature under a broadcast's proof, VerifyProof tells whether it made one.
 	SignProof   func(tidings.ProofSeal) string
 	VerifyProof func(tidings.ProofSeal) bool

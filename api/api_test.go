@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -78,12 +77,8 @@ func setup(t *testing.T, db *sql.DB) *bundle {
 			Logger:  slog.New(slog.NewTextHandler(b.log, nil)),
 			Origins: func(ctx context.Context, o string) bool { return authenticator.OriginAllowed(ctx, o, "") },
 		}),
-		Receipts: map[string]api.ReceiptParser{"kannel": func(v url.Values) (tidings.ID, tidings.ReceiptKind, string, error) {
-			id, err := tidings.ParseID(v.Get("attempt"))
-			return id, tidings.ReceiptDelivered, "", err
-		}},
-		VerifyReceipt: func(id tidings.ID, sig string) bool { return auth.VerifyReceipt([]byte(master), id, sig) },
-		Ready:         map[string]func(context.Context) error{"sql": db.Ready},
+		Reports: reporting{},
+		Ready:   map[string]func(context.Context) error{"sql": db.Ready},
 	})
 	b.handler = b.api.Handler()
 	b.furnish()

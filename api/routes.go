@@ -31,6 +31,8 @@ func (a *API) routes() []Route {
 	return slices.Concat(a.messageRoutes(), a.broadcastRoutes(), a.directoryRoutes(), a.platformRoutes(), a.integrationRoutes(), []Route{
 		{"GET", "/v1/receipts/{provider}", public, a.receive}, // signed
 		{"POST", "/v1/receipts/{provider}", public, a.receive},
+		{"GET", "/v1/receipts/{provider}/{integration}", public, a.receiveAll}, // likewise
+		{"POST", "/v1/receipts/{provider}/{integration}", public, a.receiveAll},
 
 		{"GET", "/v1/balance", people(auth.ReadInstallation), a.getBalance},
 		{"GET", "/openapi.yaml", public, a.getOpenAPI},

@@ -123,3 +123,19 @@ func SignProof(master []byte, s tidings.ProofSeal) string {
 func VerifyProof(master []byte, s tidings.ProofSeal) bool {
 	return hmac.Equal([]byte(s.Signature), []byte(SignProof(master, s)))
 }
+
+// SignReports is the key in the URL to which a provider reports on all of an integration's attempts, 32 hex characters.
+func SignReports(master []byte, integration string) string {
+	mac := hmac.New(sha256.New, derive(master, "reports"))
+	mac.Write([]byte(integration))
+	return hex.EncodeToString(mac.Sum(nil)[:16])
+}
+
+// VerifyReports tells whether SignReports made key for integration under one of the master secrets.
+func VerifyReports(master []byte, integration, key string, previous ...[]byte) bool {
+	ok := hmac.Equal([]byte(key), []byte(SignReports(master, integration)))
+	for _, secret := range previous {
+		ok = ok || hmac.Equal([]byte(key), []byte(SignReports(secret, integration)))
+	}
+	return ok
+}

@@ -294,6 +294,25 @@ var receiptMoves = map[tidings.ReceiptKind]struct {
 	tidings.ReceiptRejected:     {tidings.Failed, tidings.Failed, tidings.ProviderRefused},
 }
 
+// ReportedAttempt tells which integration made an attempt; "" of one that is older than integrations.
+func (db *DB) ReportedAttempt(ctx context.Context, attempt tidings.ID) (integration string, err error) {
+	err = db.Get(ctx, &integration, "integration-of-attempt", int64(attempt))
+	return integration, notFound(err, "attempt", attempt)
+}
+
+// AttemptOf finds an integration's attempt by the id that its provider gave it. An id that it gave to several, a batch's, names none
+// of them.
+func (db *DB) AttemptOf(ctx context.Context, integration, providerID string) (tidings.ID, error) {
+	var ids []int64
+	if err := db.Select(ctx, &ids, "attempt-of", integration, clip(providerID)); err != nil {
+		return 0, err
+	}
+	if len(ids) != 1 {
+		return 0, tidings.Errorf(tidings.NotFound, "no single attempt is known to the provider as %s", clip(providerID))
+	}
+	return tidings.ID(ids[0]), nil
+}
+
 // Receive records a receipt and moves its attempt and delivery, forward only: receipts come late, twice and out of order.
 func (db *DB) Receive(ctx context.Context, r tidings.Receipt) error {
 	move, ok := receiptMoves[r.Kind]

@@ -12,7 +12,6 @@ import (
 	"tidings"
 	"tidings/api"
 	"tidings/auth"
-	"tidings/channels/kannel"
 	"tidings/comet"
 	"tidings/console"
 	"tidings/platform"
@@ -52,6 +51,7 @@ func (p *process) startAPI(ctx context.Context) error {
 	if err := p.apiRoutes(mux, browserURL(l.Addr())); err != nil {
 		return err
 	}
+	p.background("integrations", forever(func(ctx context.Context) { p.board.Run(ctx, func() {}) }))
 	p.background("relay", forever(p.relay.Watch)) // the workers sweep
 	p.background("bells", forever(p.relay.Ring))
 	p.serve("api", mux, l)
@@ -61,16 +61,16 @@ func (p *process) startAPI(ctx context.Context) error {
 
 // apiRoutes puts the API and the console on mux. self is where they are reached from this machine.
 func (p *process) apiRoutes(mux *http.ServeMux, self string) error {
+	if _, err := p.switchboard(p.cfg.PublicURL); err != nil { // for the reports of providers
+		return err
+	}
 	door := p.newDoor("api", apiInFlight)
 	configuration := platform.New(platform.Config{Store: p.db, Check: templates.Check, NewKey: auth.NewKey, Hash: auth.HashPassword, Verify: auth.CheckPassword, Now: time.Now,
 		Drivers: drivers, Environment: givenIntegrations(p.cfg)})
 	a := api.New(api.Config{
 		Store: p.db, Auth: p.auth, Tokens: p.tokens, Door: door, Now: time.Now, Ready: p.ready, OpenAPI: tidings.OpenAPI,
-		Platform: configuration,
-		Receipts: map[string]api.ReceiptParser{"kannel": kannel.ParseReceipt},
-		VerifyReceipt: func(attempt tidings.ID, signature string) bool {
-			return auth.VerifyReceipt(p.master, attempt, signature, p.old...)
-		},
+		Platform:    configuration,
+		Reports:     reports{p},
 		SignProof:   func(s tidings.ProofSeal) string { return auth.SignProof(p.master, s) },
 		VerifyProof: func(s tidings.ProofSeal) bool { return auth.VerifyProof(p.master, s) },
 	})

@@ -2,12 +2,16 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
+
+	"tidings/api"
+	"tidings/auth"
 )
 
 func newKeys(d *deps) *cobra.Command {
-	return newGroup("keys", "The keys under which secrets and addresses are kept", d.newKeysRotate())
+	return newGroup("keys", "The keys under which secrets and addresses are kept", d.newKeysRotate(), d.newKeysReports())
 }
 
 func (d *deps) newKeysRotate() *cobra.Command {
@@ -49,4 +53,24 @@ Other processes go on meanwhile, if they know both. Stopped in its middle, it go
 			return nil
 		},
 	}, forStores, forLogs))
+}
+
+func (d *deps) newKeysReports() *cobra.Command {
+	return withSettings(&cobra.Command{
+		Use: "reports PROVIDER INTEGRATION", Short: "Print the URL to set at a provider, for its reports on all of an integration's messages", Args: arguments("PROVIDER", "INTEGRATION"),
+		Long: `Prints the URL that Aliyun, Tencent Cloud or Huawei is to call with delivery reports. It is signed: who knows it can report.
+Kannel, Twilio and the company's own gateway need none, they get a URL with each message.`,
+		RunE: func(c *cobra.Command, args []string) error {
+			cfg, _, err := load(c, d.getenv)
+			if err != nil {
+				return err
+			}
+			master, err := masterSecret(cfg)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(d.out, strings.TrimSuffix(cfg.PublicURL, "/")+api.ReportPath(args[0], args[1], auth.SignReports(master, args[1])))
+			return err
+		},
+	}, forStores, forWorkers)
 }

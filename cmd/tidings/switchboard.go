@@ -58,3 +58,23 @@ func (p *process) recordHealth(ctx context.Context) {
 		}
 	}
 }
+
+// reports are the integrations as their providers' reports reach them.
+type reports struct{ *process }
+
+// Reporter finds an integration that reads its provider's reports.
+func (p reports) Reporter(integration, provider string) (tidings.Reporter, bool) {
+	sender := p.board.Sender(integration)
+	r, ok := sender.(tidings.Reporter)
+	return r, ok && sender.Provider() == provider
+}
+
+// VerifyAttempt tells whether a report's URL was signed for its attempt.
+func (p reports) VerifyAttempt(attempt tidings.ID, signature string) bool {
+	return auth.VerifyReceipt(p.master, attempt, signature, p.old...)
+}
+
+// VerifyIntegration tells whether a report's URL was signed for all of an integration's attempts.
+func (p reports) VerifyIntegration(integration, key string) bool {
+	return auth.VerifyReports(p.master, integration, key, p.old...)
+}

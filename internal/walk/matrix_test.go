@@ -154,6 +154,8 @@ var apiRows = []row{
 
 	{"GET /v1/receipts/{provider}", "/v1/receipts/kannel?sig=forged", "", "33 333 33333 3 3333 333 333", nil}, // nobody has the signature
 	{"POST /v1/receipts/{provider}", "/v1/receipts/kannel?sig=forged", "", "33 333 33333 3 3333 333 333", nil},
+	{"GET /v1/receipts/{provider}/{integration}", "/v1/receipts/kannel/gate?key=forged", "", "33 333 33333 3 3333 333 333", nil},
+	{"POST /v1/receipts/{provider}/{integration}", "/v1/receipts/kannel/gate?key=forged", "", "33 333 33333 3 3333 333 333", nil},
 	{"GET /v1/balance", "", "", overseers, nil},
 	{"GET /openapi.yaml", "", "", everyone, nil},
 	{"GET /healthz", "", "", everyone, nil},

@@ -70,6 +70,12 @@ WHERE deliveries.message_id = rows.message_id AND deliveries.user_id = rows.user
 -- name: drop-addresses
 DELETE FROM addresses WHERE user_id = $1 AND channel = $2 AND changed_at < $3
 
+-- name: integration-of-attempt
+SELECT integration FROM attempts WHERE id = $1
+
+-- name: attempt-of
+SELECT id FROM attempts WHERE provider_id <> '' AND provider_id = $2 AND integration = $1 LIMIT 2
+
 -- name: attempt-by-id
 SELECT message_id, user_id, channel, n, started_at FROM attempts WHERE id = $1
 
