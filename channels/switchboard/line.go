@@ -121,14 +121,15 @@ func (l *line) back(id int64) {
 	l.closeWhenIdle()
 }
 
-// done learns from a call. A provider that said no of one delivery is well; one that was busy, silent or not to be reached is not.
+// done learns from a call. A provider that said no of one delivery is well, and so is one whose fault is that of one address alone: a
+// merchant's system that is down, a robot that has posted enough. One that was busy, silent or not to be reached is not.
 func (l *line) done(id int64, now time.Time, err error, took time.Duration) {
 	delete(l.calls, id)
 	e := fault(err)
 	l.seen.add(now, e, took)
-	l.breaker.record(now, e != nil && e.Outcome != tidings.Refused && !e.Configuration)
+	l.breaker.record(now, e != nil && !e.OfAddress && e.Outcome != tidings.Refused && !e.Configuration)
 	switch {
-	case e == nil:
+	case e == nil || e.OfAddress:
 	case e.Configuration:
 		l.pause(now, max(e.After, faultPause), tidings.Misconfigured)
 	case e.Outcome == tidings.Busy && e.After > 0:

@@ -203,3 +203,21 @@ func TestOrderWeightProviderAndApplicationChoose(t *testing.T) {
 		t.Errorf("an application with an account of its own was sent over %q", at)
 	}
 }
+
+// A merchant's system that is down, or a robot that has posted enough, is no reason to keep the others waiting.
+func TestTheFaultOfOneAddressIsNotItsProviders(t *testing.T) {
+	b, w := open(t, tidings.Integration{ID: "a"}), wanted(tidings.Critical)
+	for _, e := range []tidings.SendError{
+		{Outcome: tidings.Busy, Reason: tidings.ProviderBusy, After: time.Minute, OfAddress: true},
+		{Outcome: tidings.Busy, Reason: tidings.ProviderDown, OfAddress: true},
+		{Outcome: tidings.Unknown, Reason: tidings.ProviderSilent, OfAddress: true},
+	} {
+		b.now = b.now.Add(time.Minute) // each with a retry budget and ten seconds of its own
+		for i := range 30 {
+			e.Err = errors.New("one address")
+			if b.call(w, &e) != "a" {
+				t.Fatalf("%s: nothing goes through after %d calls", e.Outcome, i)
+			}
+		}
+	}
+}
