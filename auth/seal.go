@@ -98,16 +98,34 @@ func (s *Sealer) Blind(value string) string {
 // SignReceipt is the signature that the URL of an attempt's delivery report carries, 32 hex characters. The SMS gateway
 // signs nothing itself, so what it calls back must not be guessable.
 func SignReceipt(master []byte, attempt tidings.ID) string {
-	mac := hmac.New(sha256.New, derive(master, "receipt"))
-	mac.Write([]byte(attempt.String()))
-	return hex.EncodeToString(mac.Sum(nil)[:16])
+	return signURL(master, "receipt", attempt.String())
 }
 
 // VerifyReceipt tells whether SignReceipt made signature for attempt under one of the master secrets.
 func VerifyReceipt(master []byte, attempt tidings.ID, signature string, previous ...[]byte) bool {
-	ok := hmac.Equal([]byte(signature), []byte(SignReceipt(master, attempt)))
+	return verifyURL(master, previous, "receipt", attempt.String(), signature)
+}
+
+// SignReports is the key in the URL to which a provider reports on all of an integration's attempts, 32 hex characters.
+func SignReports(master []byte, integration string) string {
+	return signURL(master, "reports", integration)
+}
+
+// VerifyReports tells whether SignReports made key for integration under one of the master secrets.
+func VerifyReports(master []byte, integration, key string, previous ...[]byte) bool {
+	return verifyURL(master, previous, "reports", integration, key)
+}
+
+func signURL(master []byte, purpose, subject string) string {
+	mac := hmac.New(sha256.New, derive(master, purpose))
+	mac.Write([]byte(subject))
+	return hex.EncodeToString(mac.Sum(nil)[:16])
+}
+
+func verifyURL(master []byte, previous [][]byte, purpose, subject, signature string) bool {
+	ok := hmac.Equal([]byte(signature), []byte(signURL(master, purpose, subject)))
 	for _, secret := range previous {
-		ok = ok || hmac.Equal([]byte(signature), []byte(SignReceipt(secret, attempt)))
+		ok = ok || hmac.Equal([]byte(signature), []byte(signURL(secret, purpose, subject)))
 	}
 	return ok
 }
@@ -122,20 +140,4 @@ func SignProof(master []byte, s tidings.ProofSeal) string {
 // VerifyProof tells whether SignProof made the seal's signature.
 func VerifyProof(master []byte, s tidings.ProofSeal) bool {
 	return hmac.Equal([]byte(s.Signature), []byte(SignProof(master, s)))
-}
-
-// SignReports is the key in the URL to which a provider reports on all of an integration's attempts, 32 hex characters.
-func SignReports(master []byte, integration string) string {
-	mac := hmac.New(sha256.New, derive(master, "reports"))
-	mac.Write([]byte(integration))
-	return hex.EncodeToString(mac.Sum(nil)[:16])
-}
-
-// VerifyReports tells whether SignReports made key for integration under one of the master secrets.
-func VerifyReports(master []byte, integration, key string, previous ...[]byte) bool {
-	ok := hmac.Equal([]byte(key), []byte(SignReports(master, integration)))
-	for _, secret := range previous {
-		ok = ok || hmac.Equal([]byte(key), []byte(SignReports(secret, integration)))
-	}
-	return ok
 }
