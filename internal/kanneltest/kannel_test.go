@@ -49,7 +49,7 @@ func waitFor(t *testing.T, what string, done func() bool) {
 func TestARealKannelCarriesAMessageAndComesBackAfterKills(t *testing.T) {
 	k := kanneltest.Start(t, kanneltest.Options{})
 	send(t, k, "8613800138000", "2", "订单已发货")
-	waitFor(t, "at the operator", func() bool { return len(k.Operator.Records()) == 1 })
+	waitFor(t, "at the operator", func() bool { return arrived(t, k, "订单已发货") })
 	k.KillBearerbox()
 	waitFor(t, "down", func() bool {
 		_, err := http.Get(k.SendURL)
@@ -59,10 +59,18 @@ func TestARealKannelCarriesAMessageAndComesBackAfterKills(t *testing.T) {
 		t.Fatal(err)
 	}
 	send(t, k, "8613800138001", "0", "after the kill")
-	waitFor(t, "at the operator", func() bool { return len(k.Operator.Records()) == 2 })
-	for i, want := range []string{"订单已发货", "after the kill"} {
-		if r := k.Operator.Records()[i]; r.Text != want || r.Undecodable {
-			t.Errorf("%+v, want %q", r, want)
+	waitFor(t, "at the operator", func() bool { return arrived(t, k, "after the kill") })
+}
+
+// arrived tells whether the operator has the text. He may have one twice: a bearerbox that is killed before it has noted
+// the operator's answer sends again from its spool.
+func arrived(t *testing.T, k *kanneltest.Kannel, text string) (found bool) {
+	t.Helper()
+	for _, r := range k.Operator.Records() {
+		if r.Undecodable {
+			t.Fatalf("undecodable: %+v", r)
 		}
+		found = found || r.Text == text
 	}
+	return found
 }
