@@ -163,7 +163,7 @@ func (p *parking) write(c *conn) error {
 
 // finish ends a connection whose last bytes are written, or has it wait for the next request. Under c.mu.
 func (p *parking) finish(c *conn) {
-	if !c.keepAlive {
+	if !c.keepAlive || c.node.draining.Load() { // the next request belongs to another node
 		c.shut()
 		return
 	}

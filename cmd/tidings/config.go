@@ -19,6 +19,7 @@ type config struct {
 	Listen, AdminListen, PublicURL                    string
 	Data, AdminToken, Secret, SecretOld               string
 	Lanes, Channels, Concurrency, ReceiptWindow, Node string
+	Processes                                         string
 	KannelURL, KannelUser                             string
 	KannelPassword, KannelFrom                        string
 	BaiduURL, BaiduKey, BaiduSecret                   string
@@ -52,6 +53,7 @@ const (
 	forDoors   = "doors"   // what a server listens on
 	forWorkers = "workers" // what a worker serves, and the providers
 	forClients = "clients" // where a client command goes, and as whom
+	forComet   = "comet"   // how comet is spread
 	forLogs    = "logs"
 )
 
@@ -87,6 +89,8 @@ var settings = []setting{
 		reason: "how long an attempt of unknown outcome waits for a receipt before its type's policy decides; 18s at least, so that nothing of the first call can be under way"},
 	{name: "node", group: forWorkers, fallback: "", field: func(c *config) *string { return &c.Node },
 		reason: "name of this comet node in leases and bells; empty is the host's name and the process id, which no other process shares"},
+	{name: "processes", group: forComet, fallback: "0", field: func(c *config) *string { return &c.Processes },
+		reason: "comet processes on one port, kept by a parent; 0 is this one process alone, which holds as many connections as it may have descriptors"},
 	{name: "kannel-url", group: forWorkers, fallback: "http://127.0.0.1:13013/cgi-bin/sendsms", field: func(c *config) *string { return &c.KannelURL },
 		reason: "Kannel's own default port on this machine"},
 	{name: "kannel-user", group: forWorkers, fallback: "", field: func(c *config) *string { return &c.KannelUser },

@@ -25,28 +25,38 @@ func (p *process) listen(address string) (net.Listener, error) {
 	return l, err
 }
 
-// serve answers on the listeners until the process stops: it takes no new requests then and finishes those under way.
-func (p *process) serve(name string, h http.Handler, listeners ...net.Listener) {
-	s := &http.Server{
+// newServer is what answers at every door.
+func newServer(h http.Handler) *http.Server {
+	return &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second, // whoever sends headers slower holds a connection for nothing
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          nil,
 	}
+}
+
+// serve answers on the listeners until the process stops: it takes no new requests then and finishes those under way.
+func (p *process) serve(name string, h http.Handler, listeners ...net.Listener) {
+	p.serveWith(name, newServer(h), listeners...)
+}
+
+func (p *process) serveWith(name string, s *http.Server, listeners ...net.Listener) {
 	for _, l := range listeners {
-		go func() {
-			if err := s.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
-				p.failed(err)
-			}
-		}()
+		go p.answer(s, l)
 	}
 	p.onStop(name, func(ctx context.Context) error {
-		if err := s.Shutdown(ctx); err != nil {
+		if err := s.Shutdown(ctx); err != nil && !errors.Is(err, net.ErrClosed) {
 			return errors.Join(err, s.Close())
 		}
 		return nil
 	})
+}
+
+func (p *process) answer(s *http.Server, l net.Listener) {
+	if err := s.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+		p.failed(err)
+	}
 }
 
 // serveAdmin opens the loopback door: metrics, health and pprof.
@@ -55,6 +65,11 @@ func (p *process) serveAdmin(fallback string) error {
 	if err != nil {
 		return err
 	}
+	p.serveAdminOn(l)
+	return nil
+}
+
+func (p *process) serveAdminOn(l net.Listener) {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(p.registry, promhttp.HandlerOpts{}))
 	p.healthRoutes(mux)
@@ -65,7 +80,6 @@ func (p *process) serveAdmin(fallback string) error {
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	p.serve("admin door", mux, l)
 	p.log.Info("admin door open", "address", l.Addr().String())
-	return nil
 }
 
 // healthRoutes serves /healthz (the process answers) and /readyz (it can do its work).
