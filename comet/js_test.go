@@ -1,6 +1,7 @@
 package comet
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -22,15 +23,24 @@ func TestTheBrowserModuleReceivesEverythingOverEveryTransport(t *testing.T) {
 			g.send(s.Streams, "ann", fmt.Sprint("订单已发货 ", i+11))
 		}
 	}()
-	command := exec.CommandContext(t.Context(), "node", "--test", "js/tidings.test.mjs")
-	command.WaitDelay = time.Second
-	command.Env = append(os.Environ(), "TIDINGS_URL="+s.url, "TIDINGS_TOKEN="+g.token("ann"))
-	out, err := command.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	nodeTest(t, "js/tidings.test.mjs", "TIDINGS_URL="+s.url, "TIDINGS_TOKEN="+g.token("ann"))
 	<-done
 	if g.list.ackedOf("ann") == 0 {
 		g.until("it acknowledged", func() bool { return g.list.ackedOf("ann") == 20 })
+	}
+}
+
+func TestTheBrowserModuleOnNetworksThatAreNotWell(t *testing.T) { nodeTest(t, "js/network.test.mjs") }
+
+// nodeTest runs a test of the module's.
+func nodeTest(t *testing.T, file string, env ...string) {
+	t.Helper()
+	bounded, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	command := exec.CommandContext(bounded, "node", "--test", file)
+	command.WaitDelay = time.Second
+	command.Env = append(os.Environ(), env...)
+	if out, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
 }

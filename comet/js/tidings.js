@@ -11,26 +11,33 @@
 //
 // All tabs of a browser profile that show the same user share one connection, and each of them has every event. The tab
 // that holds a Web Lock leads: it connects and passes on what it receives by a BroadcastChannel. The others follow. When
-// the leader is closed or falls silent, another tab leads and goes on from its own cursor. A tab that finds that it missed
-// something (it was frozen, or it began later) asks the server for it. Where the browser has no Web Locks (pages that do
-// not come by https have none) or no BroadcastChannel, and with share: false, each tab has a connection and a client id of
-// its own.
+// the leader is closed, frozen or falls silent, another tab leads and goes on from its own cursor. A tab that finds that it
+// missed something (it was frozen, or it began later) asks the server for it. Where the browser has no Web Locks (pages that
+// do not come by https have none) or no BroadcastChannel, and with share: false, each tab has a connection and a client id
+// of its own.
+//
+// The transports are tried in their order. One that the network does not let through gives way to the next, and the better
+// ones are tried again later.
 
 export const defaults = {
   url: "",                 // of the comet node: "https://push.example.com", or "" for this page's origin
+  api: null,               // of the API, "" for this page's origin; null: the page reads and marks its inbox itself
   token: null,             // () => string | Promise<string>, asked for whenever a new one is needed
-  transports: ["stream", "events", "poll"],
+  transports: ["ws", "stream", "events", "poll"],
   client: null,            // names this browser profile; default: random, kept in storage
   share: true,             // one connection for all tabs
   cursor: null,            // where to begin; default: what storage kept, else the end of the list
-  storage: typeof localStorage === "undefined" ? null : localStorage,
-  unread: null,            // () => number | Promise<number>, asked for at the start and after a reset
+  storage: storageOf(globalThis),
+  unread: null,            // () => number | Promise<number>; default: asked of the API, if that is given
   ackDelay: 1000,          // ms in which acknowledgements are gathered
   minBackoff: 500,         // ms
   maxBackoff: 30000,
+  openWithin: 10000,       // ms in which a connection says its first word, else the next transport is tried
+  upgradeAfter: 60000,     // ms until better transports are tried again; twice as long each time that they fail
   silence: 2,              // so many heartbeats are missed before a connection is taken for dead
   fetch: (...args) => globalThis.fetch(...args),
   EventSource: globalThis.EventSource,
+  WebSocket: globalThis.WebSocket,
   BroadcastChannel: globalThis.BroadcastChannel,
   locks: globalThis.navigator?.locks,
 };
@@ -38,13 +45,26 @@ export const defaults = {
 const again = (code) => code < 3500;
 const replaced = 3500; // a newer connection of the same client took over
 const pollWait = 25000; // ms
+const tick = 5000; // ms between two looks at the clock
+const lasting = 3000; // ms after which a connection counts as a good one
+const longestUpgrade = 1800000; // ms
+const noSuchTransport = [404, 405, 426, 501]; // an older node, or a proxy that knows better
+
+/** The page's storage, or null: where cookies are blocked, looking at it throws. */
+function storageOf(page) {
+  try {
+    return page.localStorage ?? null;
+  } catch {
+    return null;
+  }
+}
 
 /** A failure that says whether it is the token's fault and when to try again. */
 class Refused extends Error {
   constructor(status, retryAfter) {
     super(`the server answered ${status}`);
     this.status = status;
-    this.retry = Number(retryAfter) * 1000 || 0;
+    this.retry = retryIn(retryAfter);
   }
 }
 
@@ -73,33 +93,70 @@ export class Tidings {
     this.leading = false; // this tab holds the connection
     this.unread = 0;
     this.state = "stopped";
-    this.transport = 0;
+    this.rank = 0; // of the transport in use
+    this.upgradeAt = Infinity;
+    this.upgradeWait = this.options.upgradeAfter;
     this.failures = 0;
     this.heartbeat = 25000;
+    this.beat = pollWait * 1.2; // the longest silence of a leader that is well
   }
 
-  /** Calls handler for each "message", "gone", "reset", "state", "unread", "close" or "error". Returns how to stop it. */
+  /** The transport that is in use or tried, by this tab or the one that leads. */
+  get transport() {
+    return this.leading || !this.led ? this.options.transports[this.rank] : this.led;
+  }
+
+  /** Calls handler for each "message", "gone", "reset", "read", "state", "unread", "close" or "error". Returns how to stop it. */
   on(event, handler) {
     if (!this.handlers.has(event)) this.handlers.set(event, new Set());
     this.handlers.get(event).add(handler);
     return () => this.handlers.get(event).delete(handler);
   }
 
+  /** Hears messages, or the events that an object names, from now on, and starts. Returns how to stop hearing them. */
+  subscribe(handlers) {
+    const all = typeof handlers === "function" ? { message: handlers } : handlers;
+    const ends = Object.entries(all).map(([event, handler]) => this.on(event, handler));
+    this.start();
+    return () => ends.forEach((end) => end());
+  }
+
+  /** The messages as they come, until stop: for await (const message of tidings). */
+  async *[Symbol.asyncIterator]() {
+    const queue = [];
+    let wake = () => {}, ended = false;
+    const end = this.subscribe({
+      message: (m) => { queue.push(m); wake(); },
+      state: (state) => { ended = state === "stopped" && !this.resting; wake(); },
+    });
+    try {
+      for (;;) {
+        while (queue.length) yield queue.shift();
+        if (ended) return;
+        await new Promise((resolve) => { wake = resolve; });
+      }
+    } finally {
+      end();
+    }
+  }
+
   start() {
     if (this.run) return;
+    this.resting = false;
     this.run = new AbortController();
     const { signal } = this.run;
-    // A page that goes to the back/forward cache would keep the lead; one that ends has something to acknowledge.
-    globalThis.addEventListener?.("pagehide", () => {
-      this.stop();
-      globalThis.addEventListener("pageshow", (e) => e.persisted && this.start(), { once: true });
-    }, { signal });
+    this.#watch(signal);
     this.#count();
     this.#loop(signal).catch((error) => { this.#emit("error", error); this.stop(); });
   }
 
   /** Ends the connection, or leaves it to the other tabs. The cursor is kept: start goes on from there. */
   stop() {
+    this.resting = false;
+    this.#end();
+  }
+
+  #end() {
     this.run?.abort();
     this.run = null;
     this.leading = false;
@@ -108,6 +165,46 @@ export class Tidings {
     clearTimeout(this.watching);
     if (this.acking) this.#acknowledge();
     this.#become("stopped");
+  }
+
+  /** Looks at what happens to the page: the network goes and comes, the machine sleeps, the tab is hidden or put away. */
+  #watch(signal) {
+    const { document } = globalThis;
+    const on = (target, event, act) => target?.addEventListener?.(event, act, { signal });
+    on(globalThis, "online", () => this.hurry?.());
+    on(globalThis, "offline", () => this.#distrust());
+    on(document, "visibilitychange", () => document.visibilityState === "visible" && this.#look(true));
+    // A page that goes to the back/forward cache or is frozen would keep the lead; one that ends has something to acknowledge.
+    on(globalThis, "pagehide", () => this.#rest(globalThis, "pageshow"));
+    on(document, "freeze", () => this.#rest(document, "resume"));
+    this.looked = Date.now();
+    const looking = setInterval(() => this.#look(false), tick);
+    signal.addEventListener("abort", () => clearInterval(looking));
+  }
+
+  #rest(target, event) {
+    this.resting = true; // before the end: who listens is not to think that it is for ever
+    this.#end();
+    target.addEventListener(event, () => this.resting && this.start(), { once: true });
+  }
+
+  /**
+   * Finds out whether the machine slept: the network may have forgotten the connection and nobody says so. Timers stand still
+   * in some browsers meanwhile, so it goes by the clock. A hidden tab's timers may be a minute late without any sleep.
+   */
+  #look(shown) {
+    const now = Date.now(), late = now - this.looked - tick;
+    this.looked = now;
+    const hidden = globalThis.document?.visibilityState === "hidden";
+    if (!this.leading) return shown && this.#post({ hello: true });
+    if (late > (hidden ? 75000 : 10000) || this.state === "connected" && now > this.deadline) this.#distrust();
+    else if (shown) this.hurry?.();
+  }
+
+  /** Gives up the connection, if there is one: the next one begins at the cursor, so nothing is lost. */
+  #distrust() {
+    this.cut?.();
+    this.hurry?.();
   }
 
   /** Sets the unread counter of all tabs, when the page has marked messages as read. */
@@ -144,9 +241,23 @@ export class Tidings {
       } catch (error) {
         this.#emit("error", error);
         this.#become("waiting");
-        await sleep(this.#backoff(0), signal);
+        await this.#nap(this.#backoff(error.retry ?? 0), signal);
       }
     }
+  }
+
+  /** Waits, until the network is back or the page is shown at the latest. */
+  async #nap(ms, signal) {
+    if (globalThis.navigator?.onLine === false) ms = Math.max(ms, this.options.maxBackoff);
+    const hurried = new AbortController();
+    const end = () => hurried.abort();
+    this.hurry = end;
+    signal.addEventListener("abort", end);
+    await sleep(ms, hurried.signal);
+    this.hurry = null;
+    signal.removeEventListener("abort", end);
+    // Those who were cut off together do not come back together.
+    if (hurried.signal.aborted && !signal.aborted) await sleep(Math.random() * this.options.minBackoff, signal);
   }
 
   #shares() {
@@ -166,13 +277,20 @@ export class Tidings {
     try {
       await this.options.locks.request(this.name, options, () => led = this.#lead(lead.signal));
     } catch (error) {
-      if (error.name !== "AbortError") throw error; // else: stopped, about to steal, or stolen from
+      if (error.name !== "AbortError") this.#alone(); // locks are refused to this page; else: stopped, about to steal, or stolen from
     } finally {
       this.leading = false;
       signal.removeEventListener("abort", end);
       end();
       await led?.catch(() => {});
     }
+  }
+
+  /** Shares nothing any more. */
+  #alone() {
+    this.channel?.close();
+    this.channel = null;
+    this.client = this.options.client ?? this.tab;
   }
 
   async #lead(signal) {
@@ -195,7 +313,7 @@ export class Tidings {
       if (wait === null) return this.stop();
       if (wait > 0) {
         this.#become("waiting");
-        await sleep(wait, signal);
+        await this.#nap(wait, signal);
       }
     }
   }
@@ -216,17 +334,19 @@ export class Tidings {
 
   /** Tells the tabs that follow where the leader stands. */
   #tell() {
-    if (this.leading) this.#post({ state: this.state, cursor: this.cursor, heartbeat: this.heartbeat });
+    if (this.leading) this.#post({ state: this.state, cursor: this.cursor, beat: this.#beat(), transport: this.transport });
   }
 
-  async #heard({ hello, unread, state, cursor, heartbeat, frame, after, end }) {
+  async #heard({ hello, unread, read, state, cursor, beat, transport, frame, after, end }) {
+    if (read) this.#emit("read", read);
     if (unread !== undefined) this.#unread(unread);
     if (end) {
       this.#emit("close", end);
       return this.stop();
     }
     if (this.leading) return hello && this.#tell();
-    if (heartbeat) this.heartbeat = heartbeat;
+    if (beat) this.beat = beat;
+    if (transport) this.led = transport;
     if (state || frame) this.#alive(1);
     if (state) {
       await this.#catchUp(cursor);
@@ -256,36 +376,65 @@ export class Tidings {
     const one = new AbortController();
     const end = () => one.abort();
     signal.addEventListener("abort", end);
+    const began = Date.now();
+    if (began >= this.upgradeAt) this.rank = 0;
+    const polls = this.transport === "poll";
+    let upgrading = false, distrusted = false;
+    const upgrade = polls || this.upgradeAt === Infinity ? 0 : setTimeout(() => { upgrading = true; end(); }, this.upgradeAt - began);
+    this.cut = () => { distrusted = true; end(); };
     this.closed = null;
-    this.watchdog = () => one.abort();
+    this.heard = false;
+    this.watchdog = end;
     this.#alive(0);
     try {
-      await this[`_${this.options.transports[this.transport]}`](one.signal);
+      await this[`_${this.transport}`](one.signal);
     } catch (error) {
-      if (!this.closed) throw error;
+      if (!this.closed && !upgrading && !distrusted) throw error;
     } finally {
+      clearTimeout(upgrade);
       clearTimeout(this.watching);
+      this.cut = null;
       signal.removeEventListener("abort", end);
       one.abort();
+      if (this.heard && Date.now() - began > lasting) this.failures = 0;
     }
-    if (!this.closed) return this.options.transports[this.transport] === "poll" ? 0 : this.#backoff(0);
-    if (this.closed.code === replaced && this.channel) await this.options.locks.query(); // by then it is known whether the lock was stolen
+    if (this.closed) return this.#wasClosed(signal);
+    if (distrusted) return Math.max(1, Math.random() * this.options.minBackoff);
+    return polls || upgrading ? 0 : this.#backoff(0);
+  }
+
+  async #wasClosed(signal) {
+    const { code, retry_ms } = this.closed;
+    if (code === replaced && this.channel) await this.options.locks.query(); // by then it is known whether the lock was stolen
     if (signal.aborted) return null;
     this.#emit("close", this.closed);
-    if (this.closed.code === 3001) this.bearer = null;
-    if (this.channel && !again(this.closed.code) && this.closed.code !== replaced) {
+    if (code === 3001) this.bearer = null;
+    if (this.channel && !again(code) && code !== replaced) {
       this.#post({ end: this.closed });
       await sleep(200, signal); // the lead is free when the other tabs have heard it
     }
-    return again(this.closed.code) ? Math.max(this.closed.retry_ms ?? 0, 1) : null;
+    return again(code) ? Math.max(retry_ms ?? this.#backoff(0), 1) : null;
   }
 
-  /** How long to wait after a failure. A transport that fails before it brought anything gives way to the next one. */
+  /** How long to wait after a failure. */
   #failed(error) {
+    const missing = noSuchTransport.includes(error.status);
+    // What the network refuses to every request is no fault of the transport's. An answer of 503 is none either.
+    if (!this.heard && !error.offline && (!error.status || missing) && this.#fallBack()) return 0;
     this.#emit("error", error);
     if (error.status === 403 || error.status === 400) return null;
-    if (!this.heard && !error.status) this.transport = (this.transport + 1) % this.options.transports.length;
     return this.#backoff(error.retry ?? 0);
+  }
+
+  /** A transport that failed before it brought anything gives way to the next. It tells whether there is one. */
+  #fallBack() {
+    if (this.upgradeAt === Infinity || Date.now() >= this.upgradeAt) {
+      this.upgradeAt = Date.now() + this.upgradeWait;
+      this.upgradeWait = Math.min(2 * this.upgradeWait, longestUpgrade);
+    }
+    this.rank = (this.rank + 1) % this.options.transports.length;
+    if (this.rank === 0) this.upgradeAt = Infinity;
+    return this.rank > 0;
   }
 
   #backoff(advice) {
@@ -295,7 +444,8 @@ export class Tidings {
   }
 
   async #token() {
-    this.bearer ??= await this.options.token();
+    this.asking ??= Promise.resolve(this.bearer ?? this.options.token()).finally(() => { this.asking = null; });
+    this.bearer = await this.asking;
     if (this.key && this.key !== `tidings.cursor.${userOf(this.bearer)}`) throw new Error("the token is another user's: make a new Tidings");
     return this.bearer;
   }
@@ -306,15 +456,55 @@ export class Tidings {
     return `${this.options.url}/comet/${path}?${query}`;
   }
 
-  async #fetch(url, init = {}) {
-    this.heard = false;
-    const held = this.bearer;
-    const headers = { ...init.headers, Authorization: `Bearer ${await this.#token()}` };
-    const response = await this.options.fetch(url, { ...init, headers, cache: "no-store", credentials: "omit" });
-    if (response.status === 401) this.bearer = null;
-    if (response.status === 401 && held) return this.#fetch(url, init); // it had expired
+  async #fetch(url, init = {}, once = false) {
+    const token = await this.#token();
+    const headers = { ...init.headers, Authorization: `Bearer ${token}` };
+    let response;
+    try {
+      response = await this.options.fetch(url, { ...init, headers, cache: "no-store", credentials: "omit" });
+    } catch (error) {
+      throw Object.assign(error, { offline: error.name !== "AbortError" });
+    }
+    if (response.status === 401 && this.bearer === token) this.bearer = null; // it has expired
+    if (response.status === 401 && !once) return this.#fetch(url, init, true);
     if (!response.ok) throw new Refused(response.status, response.headers.get("Retry-After"));
     return response;
+  }
+
+  /** A word that stands for the token once: neither WebSocket nor EventSource sends headers, and a token does not belong in a URL. */
+  async #ticket(signal) {
+    try {
+      const response = await this.#fetch(`${this.options.url}/comet/ticket`, { method: "POST", signal });
+      return (await response.json()).ticket;
+    } catch (error) {
+      throw error.status ? error : Object.assign(error, { offline: true });
+    }
+  }
+
+  async _ws(signal) {
+    const { WebSocket } = this.options;
+    if (!WebSocket) throw new Error("this browser has no WebSocket");
+    const ticket = await this.#ticket(signal);
+    const address = new URL(this.#url("ws", { ticket }), globalThis.location?.href);
+    address.protocol = address.protocol.replace("http", "ws");
+    const socket = new WebSocket(address.href);
+    try {
+      await new Promise((resolve, reject) => {
+        signal.addEventListener("abort", () => reject(new Error("silent for too long")));
+        socket.onerror = () => reject(new Error("the socket failed"));
+        socket.onclose = ({ code, reason }) => {
+          if (code >= 3000 && code < 4000) this.closed ??= { code, reason };
+          reject(new Error(`the socket was closed (${code})`));
+        };
+        socket.onmessage = ({ data }) => {
+          if (signal.aborted) return;
+          this.receive(JSON.parse(data));
+          if (this.closed) resolve();
+        };
+      });
+    } finally {
+      socket.close();
+    }
   }
 
   async _stream(signal) {
@@ -323,15 +513,15 @@ export class Tidings {
     const reader = response.body.getReader();
     for (;;) {
       const { done, value } = await reader.read();
-      if (done || this.closed) return;
+      if (done) return;
       lines.push(value);
+      if (this.closed) return;
     }
   }
 
   async _events(signal) {
     if (!this.options.EventSource) throw new Error("this browser has no EventSource");
-    const response = await this.#fetch(`${this.options.url}/comet/ticket`, { method: "POST", signal });
-    const { ticket } = await response.json(); // EventSource sends no header, and a token does not belong in a URL
+    const ticket = await this.#ticket(signal);
     const source = new this.options.EventSource(this.#url("events", { ticket }));
     try {
       await new Promise((resolve, reject) => {
@@ -355,20 +545,28 @@ export class Tidings {
 
   /** Takes a frame from the server, the same object on every transport, and passes it on to the other tabs. */
   receive(frame) {
+    const first = !this.heard;
     this.heard = true;
-    this.failures = 0;
+    if (this.rank === 0) {
+      this.upgradeAt = Infinity;
+      this.upgradeWait = this.options.upgradeAfter;
+    }
     if (frame.heartbeat_ms) this.heartbeat = frame.heartbeat_ms;
     const after = this.cursor ?? frame.cursor;
     this.#become("connected");
+    if (first) this.#tell(); // over which transport
     this.#alive(0);
     this.#take(frame);
     if (frame.close) this.closed = frame.close;
     else this.#store();
+    if (frame.messages?.length) this.failures = 0;
+    if (this.owing) this.#ack();
     if (this.leading) this.#post({ frame, after });
   }
 
   /** Has the page see what a frame brings. */
   #take(frame) {
+    if (frame.read) this.#emit("read", frame.read);
     if (frame.reset && this.cursor !== frame.cursor) this.#reset(frame.cursor);
     for (const message of frame.messages ?? []) this.#message(message, frame.cursor);
     if (frame.cursor && (epochOf(frame.cursor) !== epochOf(this.cursor) || numberOf(frame.cursor) >= numberOf(this.cursor))) {
@@ -399,7 +597,7 @@ export class Tidings {
 
   /** Acknowledges what was received, some at once: the acknowledgement is cumulative. */
   #ack() {
-    if (this.acking || this.options.transports[this.transport] === "poll") return; // a poll's cursor acknowledges
+    if (this.acking || this.transport === "poll") return; // a poll's cursor acknowledges
     this.acking = setTimeout(() => this.#acknowledge(), this.options.ackDelay);
   }
 
@@ -409,26 +607,82 @@ export class Tidings {
     const body = JSON.stringify({ client: this.client, cursor: this.cursor });
     const headers = { "Content-Type": "application/json", Authorization: `Bearer ${this.bearer}` };
     try { // keepalive: the page may be ending
-      await this.options.fetch(`${this.options.url}/comet/ack`, { method: "POST", headers, body, credentials: "omit", keepalive: true });
-    } catch { /* the next one says as much and more */ }
+      const { status } = await this.options.fetch(`${this.options.url}/comet/ack`, { method: "POST", headers, body, credentials: "omit", keepalive: true });
+      this.owing = status >= 500 || status === 401 || status === 429;
+    } catch {
+      this.owing = true; // said again with the next frame, and then it says as much and more
+    }
   }
 
+  /** Asks how much is unread, again if something came meanwhile: the answer may have been older. */
   async #count() {
-    if (!this.options.unread) return;
+    const { unread, api } = this.options;
+    const ask = unread ?? (api === null ? null : async () => (await this.#api("/v1/inbox/unread")).unread);
+    if (!ask) return;
     try {
-      this.#unread(await this.options.unread());
+      for (let i = 0; i < 3; i++) {
+        const before = this.cursor;
+        const n = await ask();
+        this.#unread(n);
+        if (numberOf(this.cursor) <= numberOf(before)) return n;
+      }
     } catch (error) {
       this.#emit("error", error);
     }
+  }
+
+  /** Asks the API, as the user. */
+  async #api(path, body) {
+    if (this.options.api === null) throw new Error("api: say where the API is");
+    const init = body && { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
+    return (await this.#fetch(this.options.api + path, init)).json();
+  }
+
+  /** A page of the inbox, newest first: { data, page }. The query is the API's: limit, before, unread, merchant, store, type. */
+  inbox(query = {}) {
+    return this.#api("/v1/inbox?" + new URLSearchParams(query));
+  }
+
+  /** Marks messages as read, by their ids. */
+  markRead(...ids) {
+    return this.#mark("read", { ids });
+  }
+
+  /** Marks everything up to and including the message as read. */
+  markAllRead(id) {
+    return this.#mark("read", { up_to: id });
+  }
+
+  /** Marks messages as archived, by their ids: they leave the inbox. */
+  archive(...ids) {
+    return this.#mark("archive", { ids });
+  }
+
+  /** What one tab has marked, all tabs know. */
+  async #mark(mark, what) {
+    await this.#api(`/v1/inbox/${mark}`, what);
+    const read = { mark, ...what };
+    this.#emit("read", read);
+    this.#post({ read });
+    const n = await this.#count();
+    if (n !== undefined) this.#post({ unread: n });
   }
 
   /** Puts off the moment at which the connection, or the leader, is taken for dead: the latter one or two beats later. */
   #alive(more) {
     clearTimeout(this.watching);
     if (!this.run) return;
-    const polls = this.options.transports.includes("poll") ? pollWait * 1.2 : 0;
-    const beat = Math.max(this.heartbeat, polls);
-    this.watching = setTimeout(() => this.watchdog?.(), beat * (this.options.silence + more * (1 + Math.random())));
+    const beat = this.#beat();
+    const opening = this.leading && !this.heard && !(this.transport === "poll" && this.state === "connected");
+    const ms = opening ? this.options.openWithin : beat * (this.options.silence + more * (1 + Math.random()));
+    this.deadline = Date.now() + ms;
+    this.watching = setTimeout(() => this.watchdog?.(), ms);
+  }
+
+  /** The longest silence to expect: of the server, or for a tab that follows of the leader. */
+  #beat() {
+    if (!this.leading) return this.beat;
+    return this.transport === "poll" ? pollWait * 1.2 : this.heartbeat;
   }
 
   #become(state) {
@@ -473,6 +727,13 @@ const reaches = (cursor, other) => !other || epochOf(cursor) === epochOf(other) 
 
 /** 20 random letters and digits. crypto.randomUUID is only there for pages that come by https. */
 const random = () => Array.from(crypto.getRandomValues(new Uint8Array(20)), (b) => (b & 31).toString(32)).join("");
+
+/** How many ms a Retry-After asks to wait: it holds seconds or a date (RFC 9110, 10.2.3). */
+function retryIn(value) {
+  if (!value) return 0;
+  const ms = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
+  return ms > 0 ? ms : 0;
+}
 
 /** Whose token it is, for naming things: the server verifies it. */
 function userOf(token) {
