@@ -163,7 +163,8 @@ function clientName() {
 }
 
 function listen() {
-  client = new Tidings({ url: comet || "", token: () => token, client: clientName(), unread: async () => (await get("/v1/inbox/unread")).unread });
+  const transports = ["stream", "events", "poll"];
+  client = new Tidings({ url: comet || "", transports, token: () => token, client: clientName(), unread: async () => (await get("/v1/inbox/unread")).unread });
   client.on("message", arrive);
   client.on("gone", () => load().catch(failed));
   client.on("reset", () => { note(texts.reset); load().catch(failed); });
