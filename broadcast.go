@@ -3,6 +3,7 @@ package tidings
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -116,9 +117,19 @@ func (p Pace) Page(most int) (n int, next time.Time, after Pace) {
 
 // NewReminder is a reminder as the API takes it: after a time, or at one.
 type NewReminder struct {
-	After    string    `json:"after"` // "24h", counted from send_at or from now
-	At       string    `json:"at"`    // RFC 3339
-	Channels []Channel `json:"channels"`
+	After    string    `json:"after,omitempty"` // "24h", counted from send_at or from now
+	At       string    `json:"at,omitempty"`    // RFC 3339
+	Channels []Channel `json:"channels,omitempty"`
+}
+
+// ParseReminder reads a reminder as people write it: a time, and channels if not on all, such as 24h or 48h=sms+app.
+func ParseReminder(text string) NewReminder {
+	after, channels, _ := strings.Cut(text, "=")
+	r := NewReminder{After: after}
+	for name := range strings.FieldsFuncSeq(channels, func(r rune) bool { return r == '+' }) {
+		r.Channels = append(r.Channels, Channel(name))
+	}
+	return r
 }
 
 // ReadReminders checks reminders of a message that goes out at start, and puts them in order of time.

@@ -2,6 +2,9 @@ package api
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"net/http"
 	"time"
 
@@ -105,8 +108,9 @@ func (a *API) broadcastOf(ctx context.Context, p auth.Principal, application str
 	return m, err
 }
 
-// Broadcast accepts a broadcast for somebody in the same process: the console. body is that of POST /v1/broadcasts.
-func (a *API) Broadcast(ctx context.Context, p auth.Principal, application string, body []byte) (id tidings.ID, err error) {
+// Broadcast accepts a broadcast for somebody in the same process: the console. body is that of POST /v1/broadcasts, key an Idempotency-Key,
+// so that a form that is sent twice is one broadcast.
+func (a *API) Broadcast(ctx context.Context, p auth.Principal, application, key string, body []byte) (id tidings.ID, err error) {
 	if err := a.active(ctx, application); err != nil {
 		return 0, err
 	}
@@ -114,15 +118,18 @@ func (a *API) Broadcast(ctx context.Context, p auth.Principal, application strin
 	if err != nil {
 		return 0, err
 	}
-	ms := []tidings.Message{m}
+	ms, hash := []tidings.Message{m}, sha256.Sum256(body)
 	if err := a.Platform.Admit(ctx, application, ms); err != nil {
 		return 0, err
 	}
-	_, err = a.Store.Accept(ctx, tidings.Request{Application: application, Messages: ms, Respond: func(ms []tidings.Message) []byte {
-		id = ms[0].ID
-		return appendBroadcast(nil, id)
-	}})
-	return id, err
+	answer, err := a.Store.Accept(ctx, tidings.Request{Application: application, Messages: ms, Key: key, Hash: hex.EncodeToString(hash[:]),
+		Respond: func(ms []tidings.Message) []byte { return appendBroadcast(nil, ms[0].ID) }})
+	if err != nil {
+		return 0, err
+	}
+	var accepted struct{ ID tidings.ID }
+	err = json.Unmarshal(answer.Body, &accepted)
+	return accepted.ID, err
 }
 
 func (a *API) getBroadcasts(w http.ResponseWriter, r *http.Request, p auth.Principal) error {
@@ -226,7 +233,12 @@ func (a *API) getProof(w http.ResponseWriter, r *http.Request, p auth.Principal)
 	if err != nil {
 		return err
 	}
-	b, err := a.Store.Broadcast(r.Context(), application, id)
+	return a.WriteProof(r.Context(), w, application, id, format)
+}
+
+// WriteProof answers with the proof of a must-read broadcast, a file in a format: csv or jsonl. An error comes before anything is written.
+func (a *API) WriteProof(ctx context.Context, w http.ResponseWriter, application string, id tidings.ID, format string) error {
+	b, err := a.Store.Broadcast(ctx, application, id)
 	if err != nil {
 		return err
 	}
@@ -241,7 +253,7 @@ func (a *API) getProof(w http.ResponseWriter, r *http.Request, p auth.Principal)
 	w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
 	proof, err := tidings.NewProof(w, format == "jsonl", tidings.ProofHead{Broadcast: id, Application: b.Application, Type: b.Type, MadeAt: a.Now().UTC().Truncate(time.Second)})
 	if err == nil {
-		err = a.Store.Proof(r.Context(), application, id, proof.Line)
+		err = a.Store.Proof(ctx, application, id, proof.Line)
 	}
 	if err == nil {
 		err = proof.End(a.SignProof)

@@ -25,6 +25,10 @@ type Options struct {
 	// Send accepts a message of an application, and Preview tells what would become of it. body is that of POST /v1/messages.
 	Send    func(ctx context.Context, application string, body []byte) (tidings.ID, error)
 	Preview func(ctx context.Context, application string, body []byte) (tidings.Preview, error)
+	// Broadcast accepts a broadcast of an application, once for each key. body is that of POST /v1/broadcasts.
+	Broadcast func(ctx context.Context, p auth.Principal, application, key string, body []byte) (tidings.ID, error)
+	// Proof answers with the proof of a broadcast in a format, csv or jsonl.
+	Proof func(ctx context.Context, w http.ResponseWriter, application string, id tidings.ID, format string) error
 	// Health tells how the stores and providers stand. It returns by ctx's deadline.
 	Health  func(ctx context.Context) []Check
 	Monitor asynqmon.Options // RedisConnOpt alone is needed
@@ -80,7 +84,7 @@ func (c *Console) routes() []route {
 		{"POST", root + "/send", auth.SendMessages, (*visit).postSend},
 		{"GET", root + "/audit", auth.ReadAudit, (*visit).getAudit},
 		{"GET", root + "/health", auth.ReadInstallation, (*visit).getHealth},
-	}, c.applicationRoutes(), c.typeRoutes(), c.templateRoutes(), c.messageRoutes(), c.limitRoutes(), c.integrationRoutes(), c.directoryRoutes(), c.accountRoutes())
+	}, c.applicationRoutes(), c.typeRoutes(), c.templateRoutes(), c.messageRoutes(), c.broadcastRoutes(), c.limitRoutes(), c.integrationRoutes(), c.directoryRoutes(), c.accountRoutes())
 }
 
 // Page is a route for people as others see it.

@@ -59,6 +59,12 @@ func newSite(t *testing.T) *site {
 			s.sent = append(s.sent, application+" "+string(body))
 			return 1, nil
 		},
+		Broadcast: func(_ context.Context, _ auth.Principal, application, key string, body []byte) (tidings.ID, error) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.sent = append(s.sent, application+" "+key+" "+string(body))
+			return 1, nil
+		},
 		Preview: func(context.Context, string, []byte) (tidings.Preview, error) { return tidings.Preview{}, nil },
 		Health:  func(context.Context) []console.Check { return []console.Check{{Name: "database", State: "ok"}} },
 		Monitor: asynqmon.Options{RedisConnOpt: asynq.RedisClientOpt{Addr: "127.0.0.1:1"}}, Describe: func(string, []byte) string { return "" },
@@ -173,7 +179,7 @@ func (s *site) post(account, path string, form url.Values) *httptest.ResponseRec
 // filled puts something of ours where a path has room for it.
 var filled = strings.NewReplacer("{app}", "shop", "{type}", "order.paid", "{channel}", "web", "{locale}", "zh-CN", "{version}", "1", "{key}", "none",
 	"directory/merchants/{id}", "directory/merchants/acme", "directory/stores/{id}", "directory/stores/acme-1", "directory/users/{id}", "directory/users/u1",
-	"accounts/{id}", "accounts/viewer", "integrations/{id}", "integrations/env", "messages/{id}", "messages/1")
+	"accounts/{id}", "accounts/viewer", "integrations/{id}", "integrations/env", "messages/{id}", "messages/1", "broadcasts/{id}", "broadcasts/1")
 
 func TestEveryRouteLetsInThoseWhoMayAndNobodyElse(t *testing.T) {
 	s := newSite(t)

@@ -18,6 +18,7 @@ var areas = []struct {
 	{"nav.applications", root + "/applications", auth.OwnAccount},
 	{"nav.review", root + "/review", auth.ReviewTemplates},
 	{"nav.messages", root + "/messages", auth.OwnAccount},
+	{"nav.broadcasts", root + "/broadcasts", auth.OwnAccount},
 	{"nav.send", root + "/send", auth.SendMessages},
 	{"nav.directory", root + "/directory", auth.ReadDirectory},
 	{"nav.limits", root + "/limits", auth.ReadInstallation},

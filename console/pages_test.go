@@ -79,6 +79,7 @@ func TestWhatPeopleWriteNeverRuns(t *testing.T) {
 		check("editor", s.post("admin", templates+"/edit", form))
 		check("saved", s.post("admin", templates+"/edit", url.Values{"channel": {"web"}, "locale": {"zh-CN"}, "title": {evil}, "body": {evil + "{% raw %}x{% endraw %}"}}))
 		check("send", s.post("admin", "/console/send", url.Values{"application": {"shop"}, "type": {"order.paid"}, "users": {evil}, "data": {evil}}))
+		check("cast", s.post("admin", "/console/broadcasts", url.Values{"application": {"shop"}, "type": {"order.paid"}, "merchants": {evil}, "data": {evil}, "rate": {evil}, "remind": {evil}, "zone": {evil}, "nonce": {evil}, "send_at": {evil}}))
 		check("key", s.post("admin", "/console/applications/shop/keys", url.Values{"name": {evil}, "scopes": {"messages:send"}, "types": {evil}}))
 		check("audit", s.get("admin", "/console/audit?actor="+url.QueryEscape(evil)))
 		check("directory", s.get("admin", "/console/directory?q="+url.QueryEscape(evil)))
@@ -264,5 +265,27 @@ func TestTheSearchForDangersFindsThem(t *testing.T) {
 	}
 	if found := dangers(`<!doctype html><p class="x" hidden>a &lt;script&gt;</p><script src="/assets/console.js" defer></script>`); len(found) > 0 {
 		t.Error(found)
+	}
+}
+
+func TestAFormsTimesAreByTheReadersClock(t *testing.T) {
+	s := newSite(t)
+	form := url.Values{"application": {"shop"}, "type": {"order.paid"}, "merchants": {"acme"}, "channels": {"web"}, "data": {`{"order":"A-1"}`}, "act": {"send"}, "nonce": {"n1"},
+		"zone": {"America/New_York"}, "send_at": {"2027-07-01T09:00"}, "rate": {"5"}, "must_read": {"1"}, "remind": {"24h 48h=sms+web"}}
+	if w := s.post("dev", "/console/broadcasts", form); w.Code != http.StatusSeeOther {
+		t.Fatalf("it answers %d: %s", w.Code, w.Body)
+	}
+	for _, want := range []string{`"send_at":"2027-07-01T09:00:00-04:00"`, `"rate":5`, `"must_read":true`, `{"after":"24h"},{"after":"48h","channels":["sms","web"]}`, "shop console-n1 {", `"merchants":["acme"]`} {
+		if !strings.Contains(s.sent[0], want) {
+			t.Errorf("%s lacks %s", s.sent[0], want)
+		}
+	}
+	form.Set("everyone", "1")
+	if s.post("admin", "/console/broadcasts", form); !strings.Contains(s.sent[1], `"audience":{"everyone":true}`) {
+		t.Errorf("to everyone: %s", s.sent[1])
+	}
+	form.Set("rate", "-1")
+	if w := s.post("dev", "/console/broadcasts", form); w.Code != http.StatusBadRequest || !strings.Contains(html.UnescapeString(w.Body.String()), `value="24h 48h=sms+web"`) || len(s.sent) != 2 {
+		t.Errorf("a wrong rate answers %d and forgets what was filled in", w.Code)
 	}
 }

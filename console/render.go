@@ -66,6 +66,12 @@ func functions(lang string) template.FuncMap {
 		"kinds":    func() []string { return []string{"merchants", "stores", "users"} },
 		"channels": func() []tidings.Channel { return tidings.Channels },
 		"add":      func(a, b int) int { return a + b },
+		"share": func(part, whole int) string {
+			if whole == 0 {
+				return "–"
+			}
+			return strconv.FormatFloat(100*float64(part)/float64(whole), 'f', 1, 64) + " %"
+		},
 	}
 }
 
@@ -111,7 +117,7 @@ var tones = map[string]string{
 	"active": "good", "applied": "wait", "suspended": "bad", "rejected": "bad", "disabled": "bad",
 	"submitted": "wait", "approved": "good", "published": "good",
 	"sent": "good", "delivered": "good", "failed": "bad", "unknown": "wait", "held": "wait", "queued": "wait", "sending": "wait",
-	"expired": "bad", "done": "good", "processing": "wait", "accepted": "wait", "paused": "wait", "closed": "good", "half_open": "wait", "open": "bad", "ok": "good", "down": "bad",
+	"expired": "bad", "done": "good", "running": "wait", "waiting": "wait", "processing": "wait", "accepted": "wait", "paused": "wait", "closed": "good", "half_open": "wait", "open": "bad", "ok": "good", "down": "bad",
 }
 
 // pagePolicy is for pages whose scripts and styles all come from us as files.

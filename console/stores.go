@@ -75,6 +75,12 @@ type Record interface {
 	Deliveries(ctx context.Context, application string, id tidings.ID, afterUser string, limit int) (items []tidings.DeliveryTrace, more bool, err error)
 	Cancel(ctx context.Context, application string, id tidings.ID) (canceled int, err error)
 
+	Broadcast(ctx context.Context, application string, id tidings.ID) (tidings.Broadcast, error)
+	Broadcasts(ctx context.Context, application string, q tidings.PageQuery) (bs []tidings.Broadcast, more bool, err error)
+	SteerBroadcast(ctx context.Context, application string, id tidings.ID, to tidings.BroadcastState) error
+	SetBroadcastRate(ctx context.Context, application string, id tidings.ID, rate int) error
+	Reads(ctx context.Context, application string, id tidings.ID, q tidings.ReadQuery) (tidings.Reads, error)
+
 	Merchant(ctx context.Context, id string) (tidings.Merchant, error)
 	Store(ctx context.Context, id string) (tidings.Store, error)
 	User(ctx context.Context, id string) (tidings.User, error)

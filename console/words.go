@@ -28,6 +28,8 @@ var words = map[string]map[string]text{
 		// of queues and checks
 		"paused": {"paused", "已暂停"}, "running": {"running", "运行中"}, "ok": {"works", "正常"}, "down": {"does not work", "异常"},
 		"off": {"not configured", "未配置"},
+		// of reminders
+		"waiting": {"waiting", "待提醒"}, "needless": {"needless: all had read", "无需提醒"}, "dropped": {"dropped", "已放弃"},
 	},
 	"reason": {
 		"": {"", ""}, "no_address": {"no address on the channel", "该渠道没有地址"}, "no_template": {"no published template", "没有已发布的模板"},
@@ -59,6 +61,8 @@ var words = map[string]map[string]text{
 	"policy":    {"at_most_once": {"leave it unknown", "保留为结果未知"}, "at_least_once": {"send it again", "重新发送"}},
 	"type":      {"string": {"text", "文本"}, "number": {"number", "数字"}, "boolean": {"yes or no", "是或否"}, "list": {"list", "列表"}, "object": {"object", "对象"}},
 	"weekday":   {"mon": {"Mon", "周一"}, "tue": {"Tue", "周二"}, "wed": {"Wed", "周三"}, "thu": {"Thu", "周四"}, "fri": {"Fri", "周五"}, "sat": {"Sat", "周六"}, "sun": {"Sun", "周日"}},
+	"level":     {"region": {"Region", "地区"}, "merchant": {"Merchant", "商户"}, "store": {"Store", "门店"}, "person": {"Person", "人员"}},
+	"nowhere":   {"region": {"no region", "无地区"}, "merchant": {"no merchant", "无商户"}, "store": {"the merchant's own people", "商户直属人员"}},
 	"directory": {"merchants": {"Merchants", "商户"}, "stores": {"Stores", "门店"}, "users": {"Users", "用户"}},
 	"rule": {
 		"suspended": {"application active", "应用是否启用"},

@@ -246,6 +246,28 @@ func TestARemindersAudienceIsWhoHasNotRead(t *testing.T) {
 	})
 }
 
+func TestAReminderIsNeedlessWhenEverybodyHasRead(t *testing.T) {
+	sqltest.Each(t, func(t *testing.T, db *sql.DB) {
+		w, ctx := newWorld(t, db), context.Background()
+		id := w.cast(tidings.Broadcast{MustRead: true, Reminders: []tidings.Reminder{{N: 1, DueAt: time.Now().Add(-time.Second), Channels: []tidings.Channel{tidings.Web}}}},
+			tidings.Audience{Users: []string{"u00", "u01"}}, tidings.Web)
+		w.run()
+		for _, u := range []string{"u00", "u01"} {
+			_, err := db.Mark(ctx, u, tidings.MarkRead, []tidings.ID{id}, 0)
+			must(t, err)
+		}
+		must(t, remind(db), remind(db))
+		b, err := db.Broadcast(ctx, "orders", id)
+		if must(t, err); b.Reminders[0].State != tidings.ReminderNeedless || b.Reminders[0].Message != 0 || b.Progress.Read != 2 {
+			t.Errorf("%+v %+v", b.Reminders, b.Progress)
+		}
+		if ran, _ := w.steps(10); ran != 0 || len(w.streams.numbers["u00"]) != 1 {
+			t.Errorf("%d segments for nobody", ran)
+		}
+		w.balanced()
+	})
+}
+
 func remind(db *sql.DB) error {
 	_, err := db.Remind(context.Background())
 	return err

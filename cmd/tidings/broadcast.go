@@ -78,12 +78,7 @@ func newBroadcastCreate(d *deps) *cobra.Command {
 				return &usageError{c.CommandPath(), err}
 			}
 			for _, r := range remind {
-				after, channels, _ := strings.Cut(r, "=")
-				made := tidings.NewReminder{After: after}
-				for name := range strings.FieldsFuncSeq(channels, func(r rune) bool { return r == '+' }) {
-					made.Channels = append(made.Channels, tidings.Channel(name))
-				}
-				b.Reminders = append(b.Reminders, made)
+				b.Reminders = append(b.Reminders, tidings.ParseReminder(r))
 			}
 			b.sendBody = f.body
 			return createBroadcast(c, d, f, b)

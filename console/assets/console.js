@@ -14,7 +14,10 @@
     }
   }
   localTimes(document);
-  document.addEventListener("htmx:afterSwap", (event) => localTimes(event.detail.target));
+  document.addEventListener("htmx:afterSwap", () => localTimes(document));
+
+  // A form's times are by the reader's clock: the server must know which.
+  for (const e of document.querySelectorAll("[data-zone]")) e.value = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
   // A button that cannot be taken back asks first.
   document.addEventListener("submit", (event) => {

@@ -16,6 +16,7 @@ const (
 	pageOverseers = "11 333 33333 3 ++++ 333 +33"
 	pageDeciders  = "11 333 33333 3 ++3+ 333 333"
 	pageHalters   = "11 333 33333 3 +++3 333 333"
+	pageSteers    = "11 333 33333 3 +++3 +43 333"
 	pageAdmins    = "11 333 33333 3 ++33 333 333"
 )
 
@@ -72,7 +73,17 @@ var consoleRows = []row{
 
 	{"GET /console/messages", "/console/messages?application=shop", "", "11 333 33333 3 ++++ +4+ ++4", nil}, // who has no application is told so
 	{"GET /console/messages/{id}", "/console/messages/$message", "", pageSeesApp, nil},
-	{"POST /console/messages/{id}/cancel", "/console/messages/$message/cancel", "", "11 333 33333 3 +++3 +43 333", nil},
+	{"POST /console/messages/{id}/cancel", "/console/messages/$message/cancel", "", pageSteers, nil},
+	{"GET /console/broadcasts", "/console/broadcasts?application=shop", "", "11 333 33333 3 ++++ +4+ ++4", nil},
+	{"GET /console/broadcasts/new", "", "", "11 333 33333 3 +++3 +++ 333", nil},
+	{"POST /console/broadcasts", "", "application=shop&type=order.paid", pageSteers, nil},
+	{"GET /console/broadcasts/{id}", "/console/broadcasts/$broadcast", "", pageSeesApp, nil},
+	{"POST /console/broadcasts/{id}/pause", "/console/broadcasts/$broadcast/pause", "", pageSteers, nil},
+	{"POST /console/broadcasts/{id}/resume", "/console/broadcasts/$broadcast/resume", "", pageSteers, nil},
+	{"POST /console/broadcasts/{id}/cancel", "/console/broadcasts/$broadcast/cancel", "", pageSteers, nil},
+	{"POST /console/broadcasts/{id}/rate", "/console/broadcasts/$broadcast/rate", "rate=10", pageSteers, nil},
+	{"GET /console/broadcasts/{id}/reads", "/console/broadcasts/$broadcast/reads", "", pageSeesApp, nil},
+	{"GET /console/broadcasts/{id}/proof", "/console/broadcasts/$broadcast/proof", "", pageSeesApp, nil},
 	{"GET /console/limits", "", "", pageOverseers, nil},
 	{"GET " + appRoute + "/usage", shopPage + "/usage", "", pageSeesApp, nil},
 	{"POST " + appRoute + "/usage", shopPage + "/usage", "rate=-1", pageAdmins, nil},

@@ -77,8 +77,8 @@ func sow(t *testing.T) (messages []string) {
 		admin.must(200, "POST", "/v1/templates/submit?application="+id, object{"type": "t", "channel": "web", "locale": "zh-CN", "version": 2})
 		linked := object{"type": "t", "channel": "web", "locale": "en", "body": "x", "url": evil} // a link that is no link is refused when it is submitted
 		admin.must(201, "POST", "/v1/templates?application="+id, linked)
-		message := object{"type": "t", "audience": object{"users": []string{fmt.Sprintf("0x%d", i), "0xall"}}, "data": object{"v": evil}, "cancellation_key": evil}
-		m := read[struct{ ID tidings.ID }](t, admin.must(202, "POST", "/v1/messages?application="+id, message))
+		message := object{"type": "t", "audience": object{"users": []string{fmt.Sprintf("0x%d", i), "0xall"}}, "data": object{"v": evil}, "cancellation_key": evil, "must_read": true}
+		m := read[struct{ ID tidings.ID }](t, admin.must(202, "POST", "/v1/broadcasts?application="+id, message)) // and so a message too
 		messages = append(messages, m.ID.String())
 	}
 	return messages
@@ -104,12 +104,15 @@ func TestNothingOfTheCorpusIsMoreThanTextOnAnyPage(t *testing.T) {
 	}
 	for _, p := range consolePages() {
 		method, path, _ := strings.Cut(p, " ")
+		if strings.HasSuffix(path, "/proof") { // a file to keep, of ids
+			continue
+		}
 		for i, evil := range corpus {
 			id := fmt.Sprintf("xss%d", i)
 			person := fmt.Sprintf("0x%d", i)
 			at := strings.NewReplacer("{app}", id, "{type}", "t", "{channel}", "web", "{locale}", "zh-CN", "{version}", "2", "{key}", url.PathEscape(evil), "merchants/{id}", "merchants/"+person,
-				"stores/{id}", "stores/"+person+"-1", "users/{id}", "users/"+person, "accounts/{id}", "accounts/"+id, "messages/{id}", "messages/"+messages[i], "integrations/{id}", "integrations/"+id).Replace(path)
-			if method == "POST" && !strings.HasSuffix(path, "preview") && !slices.ContainsFunc([]string{"/send", "/apply", "/edit", "/type", "/types/{type}", "/accounts", "/keys", "/usage", "/approve", "/integrations/{id}"}, func(end string) bool { return strings.HasSuffix(path, end) }) {
+				"stores/{id}", "stores/"+person+"-1", "users/{id}", "users/"+person, "accounts/{id}", "accounts/"+id, "messages/{id}", "messages/"+messages[i], "broadcasts/{id}", "broadcasts/"+messages[i], "integrations/{id}", "integrations/"+id).Replace(path)
+			if method == "POST" && !strings.HasSuffix(path, "preview") && !slices.ContainsFunc([]string{"/send", "/apply", "/edit", "/type", "/types/{type}", "/accounts", "/keys", "/usage", "/approve", "/integrations/{id}", "/broadcasts"}, func(end string) bool { return strings.HasSuffix(path, end) }) {
 				continue // these answer with a page we have seen, and change what the next one needs
 			}
 			if method == "GET" {
