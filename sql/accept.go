@@ -316,7 +316,9 @@ func (c *committer) insert(id tidings.ID, requests []*waiting) ([]segmentRow, []
 	if len(messages) == 0 {
 		return nil, nil, nil
 	}
-	return c.db.accepting(id, messages)
+	rows := c.db.acquireSegments(id, messages)
+	statements, err := accepting(id, messages, rows)
+	return rows, statements, err
 }
 
 // stamp gives each message its place, and each request its answer.

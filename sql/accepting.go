@@ -1,14 +1,26 @@
 package sql
 
-import "tidings"
+import (
+	"context"
 
-// accepting makes the statements that accept messages within a transaction, as a batch of their own, and the segments among them: those of
-// a group commit, and of whatever a stage sends on its own account (a reminder).
-func (db *DB) accepting(batch tidings.ID, messages []tidings.Message) ([]segmentRow, []statement, error) {
-	rows := db.acquireSegments(batch, messages)
-	stored, err := insertMessages(messages)
-	statements := []statement{do("insert-batch", int64(batch), len(messages), len(rows)), stored, insertSegments(rows)}
-	return rows, append(statements, insertBroadcasts(messages)...), err
+	"tidings"
+)
+
+// accepting makes the statements that store messages with their first segments, as a batch of their own: those of a group commit, and those that
+// nobody sent but we ourselves.
+func accepting(batch tidings.ID, ms []tidings.Message, rows []segmentRow) ([]statement, error) {
+	stored, err := insertMessages(ms)
+	statements := []statement{do("insert-batch", int64(batch), len(ms), len(rows)), stored, insertSegments(rows)}
+	return append(statements, insertBroadcasts(ms)...), err
+}
+
+// acceptOwn stores messages of our own (a reminder, a step of a route to others, a digest) within a transaction.
+func (t *tx) acceptOwn(ctx context.Context, batch tidings.ID, ms []tidings.Message, rows []segmentRow) ([]tidings.Segment, error) {
+	statements, err := accepting(batch, ms, rows)
+	for i := 0; err == nil && i < len(statements); i++ {
+		err = t.run(ctx, statements[i])
+	}
+	return segmentsOf(rows), err
 }
 
 // acquireSegments cuts the messages of a batch into segments that never mix lanes or applications.

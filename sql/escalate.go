@@ -218,20 +218,6 @@ func (db *DB) escalate(ctx context.Context, suspended map[string]bool, limit int
 	return segments, err
 }
 
-// acceptOwn stores messages that nobody sent but we ourselves, with their first segments.
-func (t *tx) acceptOwn(ctx context.Context, batch tidings.ID, ms []tidings.Message, rows []segmentRow) ([]tidings.Segment, error) {
-	stored, err := insertMessages(ms)
-	if err != nil {
-		return nil, err
-	}
-	for _, s := range []statement{do("insert-batch", int64(batch), len(ms), len(rows)), stored, insertSegments(rows)} {
-		if err := t.run(ctx, s); err != nil {
-			return nil, err
-		}
-	}
-	return segmentsOf(rows), nil
-}
-
 // unread counts who has read, and finds through which dimensions, with their merchants, the others were reached.
 func (t *tx) unread(ctx context.Context, due []escalationRow) (map[int64]map[string]string, error) {
 	ids := unique(ints(due, func(e escalationRow) int64 { return e.Message }))

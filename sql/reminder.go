@@ -92,11 +92,8 @@ func (db *DB) remind(ctx context.Context, r reminderRow) (segments []tidings.Seg
 			return err
 		}
 		m.Broadcast = &tidings.Broadcast{Rate: r.Rate, Parent: tidings.ID(r.Broadcast), Estimated: unread, CreatedBy: r.CreatedBy}
-		rows, statements, err := db.accepting(m.Batch, []tidings.Message{m})
-		for i := 0; err == nil && i < len(statements); i++ {
-			err = t.run(ctx, statements[i])
-		}
-		segments = segmentsOf(rows)
+		ms := []tidings.Message{m}
+		segments, err = t.acceptOwn(ctx, m.Batch, ms, db.acquireSegments(m.Batch, ms))
 		return err
 	})
 	return segments, err

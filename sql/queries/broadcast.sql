@@ -66,7 +66,7 @@ SELECT n, due_at, channels, state, message_id, users FROM reminders WHERE broadc
 SELECT stage, sum(size) AS n FROM segments WHERE broadcast = $1 AND broadcast <> 0 AND stage IN ('render', 'route') AND finished_at IS NOT NULL GROUP BY stage
 
 -- name: broadcast-readers
-WITH family AS MATERIALIZED (SELECT id FROM broadcasts WHERE id = $1 OR parent = $1)
+WITH family AS MATERIALIZED (SELECT id FROM broadcast_family WHERE root = $1)
 SELECT count(DISTINCT n.user_id) FROM (SELECT DISTINCT user_id FROM deliveries WHERE message_id = $1) d CROSS JOIN family f
 JOIN notifications n ON n.user_id = d.user_id AND n.message_id = f.id WHERE n.read_at > 0
 
@@ -90,11 +90,12 @@ WHERE broadcasts.id = rows.id AND broadcasts.state <> 'canceled'
 UPDATE reminders SET state = 'dropped', changed_at = now_us() FROM rows(id bigint) WHERE reminders.broadcast = rows.id AND reminders.state = 'waiting'
 
 -- name: end-broadcasts
--- Nothing is pending any more: no open segment, and no delivery that will be looked at again.
+-- Nothing is pending any more: no open segment, no delivery that will be looked at again, no step of its route to others.
 UPDATE broadcasts SET state = 'done', ended_at = now_us(), changed_at = now_us()
 WHERE state = 'running'
     AND NOT EXISTS (SELECT 1 FROM segments s WHERE s.broadcast = broadcasts.id AND s.broadcast <> 0 AND s.finished_at IS NULL)
     AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.message_id = broadcasts.id AND (d.due_at IS NOT NULL OR d.state IN ('held', 'queued', 'sending')))
+    AND NOT EXISTS (SELECT 1 FROM escalations e WHERE e.message_id = broadcasts.id AND e.due_at IS NOT NULL)
 
 -- name: due-reminders
 SELECT r.broadcast, r.n, r.channels, b.rate, b.created_by, m.application, m.type, m.audience, m.data, m.collapse_key, m.accepted_at, m.expires_at,
@@ -107,20 +108,20 @@ UPDATE reminders SET state = $3, message_id = $4, users = $5, changed_at = now_u
 
 -- name: count-unread
 -- Who of a broadcast has read neither it nor one of its reminders, between two ids.
-WITH family AS MATERIALIZED (SELECT id FROM broadcasts WHERE id = $1 OR parent = $1)
+WITH family AS MATERIALIZED (SELECT id FROM broadcast_family WHERE root = $1)
 SELECT count(*) FROM (SELECT DISTINCT user_id FROM deliveries WHERE message_id = $1 AND user_id > $2 AND user_id <= $3) d
 JOIN users u ON u.id = d.user_id
 WHERE u.deleted_at = 0 AND NOT EXISTS (SELECT 1 FROM family f JOIN notifications n ON n.user_id = d.user_id AND n.message_id = f.id WHERE n.read_at > 0)
 
 -- name: resolve-unread
-WITH family AS MATERIALIZED (SELECT id FROM broadcasts WHERE id = $1 OR parent = $1)
+WITH family AS MATERIALIZED (SELECT id FROM broadcast_family WHERE root = $1)
 SELECT u.id AS user_id, u.locale, n.via FROM (SELECT DISTINCT user_id FROM deliveries WHERE message_id = $1 AND user_id > $2) d
 JOIN users u ON u.id = d.user_id JOIN notifications n ON n.user_id = d.user_id AND n.message_id = $1
 WHERE u.deleted_at = 0 AND NOT EXISTS (SELECT 1 FROM family f JOIN notifications r ON r.user_id = d.user_id AND r.message_id = f.id WHERE r.read_at > 0)
 ORDER BY u.id LIMIT $3
 
 -- name: reads-total
-WITH family AS MATERIALIZED (SELECT id FROM broadcasts WHERE id = $1 OR parent = $1),
+WITH family AS MATERIALIZED (SELECT id FROM broadcast_family WHERE root = $1),
 here AS MATERIALIZED (SELECT DISTINCT user_id FROM places
     WHERE message_id = $1 AND ($2 = 0 OR region = $3) AND ($4 = 0 OR merchant_id = $5) AND ($6 = 0 OR store_id = $7))
 SELECT count(*) AS total, count(r.user_id) AS read FROM here h LEFT JOIN (
@@ -128,7 +129,7 @@ SELECT count(*) AS total, count(r.user_id) AS read FROM here h LEFT JOIN (
     WHERE n.read_at > 0) r ON r.user_id = h.user_id
 
 -- name: reads-nodes
-WITH family AS MATERIALIZED (SELECT id FROM broadcasts WHERE id = $1 OR parent = $1),
+WITH family AS MATERIALIZED (SELECT id FROM broadcast_family WHERE root = $1),
 here AS MATERIALIZED (SELECT DISTINCT CASE $8 WHEN 'region' THEN region WHEN 'merchant' THEN merchant_id ELSE store_id END AS node, user_id
     FROM places WHERE message_id = $1 AND ($2 = 0 OR region = $3) AND ($4 = 0 OR merchant_id = $5) AND ($6 = 0 OR store_id = $7)),
 readers AS MATERIALIZED (SELECT DISTINCT h.user_id FROM (SELECT DISTINCT user_id FROM here) h CROSS JOIN family f
@@ -139,7 +140,7 @@ SELECT t.node AS id, coalesce(CASE $8 WHEN 'merchant' THEN (SELECT m.name FROM m
     WHERE $9 = 0 OR h.node > $10 GROUP BY h.node ORDER BY h.node LIMIT $11) t ORDER BY t.node
 
 -- name: reads-people
-WITH family AS MATERIALIZED (SELECT id FROM broadcasts WHERE id = $1 OR parent = $1),
+WITH family AS MATERIALIZED (SELECT id FROM broadcast_family WHERE root = $1),
 here AS MATERIALIZED (SELECT DISTINCT user_id FROM places
     WHERE message_id = $1 AND ($2 = 0 OR region = $3) AND ($4 = 0 OR merchant_id = $5) AND ($6 = 0 OR store_id = $7) AND user_id > $8
     ORDER BY user_id LIMIT $9)
@@ -161,6 +162,6 @@ LEFT JOIN attempts t ON t.message_id = d.message_id AND t.user_id = d.user_id AN
 ORDER BY d.user_id, f.n, d.channel
 
 -- name: proof-marks
-WITH family AS MATERIALIZED (SELECT id FROM broadcasts WHERE id = $1 OR parent = $1)
+WITH family AS MATERIALIZED (SELECT id FROM broadcast_family WHERE root = $1)
 SELECT n.user_id AS id, coalesce(min(nullif(n.seen_at, 0)), 0) AS seen_at, coalesce(min(nullif(n.read_at, 0)), 0) AS read_at
 FROM rows(user_id text) CROSS JOIN family f JOIN notifications n ON n.user_id = rows.user_id AND n.message_id = f.id GROUP BY n.user_id

@@ -61,6 +61,7 @@ SELECT e.message_id, e.step, e.target, e.channels, r.until, r.read_at, m.applica
     m.collapse_key, m.cancellation_key, m.canceled_at, now_us() AS now
 FROM escalations e CROSS JOIN routes r CROSS JOIN messages m
 WHERE e.due_at IS NOT NULL AND e.due_at <= now_us() AND r.message_id = e.message_id AND m.id = e.message_id
+    AND NOT EXISTS (SELECT 1 FROM broadcasts b WHERE b.id = e.message_id AND b.state = 'paused')
 ORDER BY e.due_at LIMIT $1 {lock er skip}
 
 -- name: read-counts
