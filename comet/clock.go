@@ -132,7 +132,9 @@ func (c *conn) due(now int64) int64 {
 	case closed || waiting:
 		return 0
 	case stalled != 0 && limit <= now:
-		c.node.metrics.closes.WithLabelValues(TooSlow.text()).Inc()
+		if !ending {
+			c.node.metrics.closes.WithLabelValues(TooSlow.text()).Inc()
+		}
 		c.leave()
 		c.abort()
 		return 0
@@ -144,9 +146,14 @@ func (c *conn) due(now int64) int64 {
 	case c.transport == poll && c.answer <= now:
 		c.end(frame{cursor: c.cursor()}.encode(poll))
 		return now + c.node.Stall.Milliseconds()
+	case c.silent(now):
+		c.node.metrics.closes.WithLabelValues("silent").Inc()
+		c.leave()
+		c.abort()
+		return 0
 	case c.transport != poll && c.beat <= now:
 		c.beat = now + c.beating
-		c.enqueue(frame{cursor: c.cursor()}.encode(c.transport), false)
+		c.heartbeat()
 	}
 	next := min(c.expires, c.beat)
 	if c.transport == poll {
@@ -156,4 +163,14 @@ func (c *conn) due(now int64) int64 {
 		next = min(next, limit)
 	}
 	return next
+}
+
+// heartbeat tells the client that the connection lives; a WebSocket's client is asked whether it does. Under the shard's lock.
+func (c *conn) heartbeat() {
+	b := frame{cursor: c.cursor()}.encode(c.transport)
+	if c.socket != nil {
+		c.socket.frames.Store(0)
+		b = append(b, ping...)
+	}
+	c.enqueue(b, false)
 }

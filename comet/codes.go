@@ -12,10 +12,12 @@ const (
 	TooSlow      Code = 3002 // what waited for the client grew too long: come back with the cursor
 	Replaced     Code = 3500 // a newer connection of the same client took over
 	TooManyOpen  Code = 3501 // the user opened more connections than allowed, this was the oldest
+	BadFrame     Code = 3502 // the client said what it must not: a fault of its program, which would do it again
 )
 
 var codeTexts = map[Code]string{
 	GoingAway: "going_away", TokenExpired: "token_expired", TooSlow: "too_slow", Replaced: "replaced", TooManyOpen: "too_many_open",
+	BadFrame: "bad_frame",
 }
 
 // text is the code's stable word, or "" for a number that is no code.

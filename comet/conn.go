@@ -37,6 +37,7 @@ type conn struct {
 	stalled int64 // since when (ms) the socket takes nothing; 0: it does
 	refill  bool  // it was full when there was more for it
 	wire    wire
+	socket  *socketState // of a WebSocket
 }
 
 // wire is what carries a connection's bytes.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"slices"
 	"time"
@@ -26,6 +27,11 @@ func (n *Node) connect(w http.ResponseWriter, r *http.Request, t transport) erro
 			n.exit()
 		}
 	}()
+	if t == socket {
+		if err := checkSocket(w, r); err != nil {
+			return err
+		}
+	}
 	q, err := n.parse(w, r)
 	if err != nil {
 		return err
@@ -105,7 +111,7 @@ func (n *Node) begin(ctx context.Context, c *conn, q request) (start, error) {
 		return start{next: head + 1, head: head, reset: true}, nil
 	}
 	if c.transport == poll {
-		n.received(q.claims, cursor)
+		n.received(q.claims.User, q.claims.Types, cursor)
 	}
 	return start{next: cursor.Number + 1, head: head}, nil
 }
@@ -157,6 +163,9 @@ func (n *Node) catchUp(ctx context.Context, c *conn, at start) (frame, error) {
 
 // hold keeps the connection: parked where that is possible, else in this goroutine.
 func (n *Node) hold(w http.ResponseWriter, r *http.Request, c *conn, at start) error {
+	if c.transport == socket {
+		return n.holdSocket(w, r, c, at)
+	}
 	h := w.Header()
 	h.Set("Content-Type", c.transport.contentType())
 	h.Set("Cache-Control", "no-store")
@@ -177,38 +186,59 @@ func (n *Node) hold(w http.ResponseWriter, r *http.Request, c *conn, at start) e
 
 // park takes the connection from net/http, with the head of its answer before it.
 func (n *Node) park(w http.ResponseWriter, r *http.Request, c *conn) bool {
-	if !parkable || r.ProtoMajor != 1 || r.ProtoMinor != 1 || r.TLS != nil {
+	if !parks(r) {
 		return false
 	}
 	c.keepAlive = c.transport == poll && !r.Close && n.returned.served.Load()
-	head := responseHead(w.Header(), n.Now(), c.keepAlive)
-	nc, buffered, err := http.NewResponseController(w).Hijack()
+	head := responseHead(w.Header(), n.Now(), c)
+	nc, prefix, err := hijack(w)
 	if err != nil {
 		return false
 	}
-	var prefix []byte
+	c.pending = head
+	n.putInLot(c, nc, prefix)
+	return true
+}
+
+// parks tells whether the request's connection can be parked.
+func parks(r *http.Request) bool {
+	return parkable && r.ProtoMajor == 1 && r.ProtoMinor == 1 && r.TLS == nil
+}
+
+// hijack takes the connection from net/http, and what the client has sent already behind its request.
+func hijack(w http.ResponseWriter) (nc net.Conn, prefix []byte, err error) {
+	nc, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return nil, nil, fmt.Errorf("take a connection from net/http: %w", err)
+	}
 	if ahead := buffered.Reader.Buffered(); ahead > 0 {
 		prefix = make([]byte, ahead)
 		_, _ = buffered.Reader.Read(prefix) // of what is buffered
 	}
-	c.pending = head
+	return nc, prefix, nil
+}
+
+// putInLot parks a connection that is ours. When that fails nothing can be answered any more: the client comes back.
+func (n *Node) putInLot(c *conn, nc net.Conn, prefix []byte) {
 	if err := n.lot.park(c, nc, prefix); err != nil {
-		// The connection is ours already and nothing can be answered any more: the client comes back.
 		n.Logger.Warn("a connection could not be parked", "error", err)
 		_ = nc.Close()
 		c.wire = nil
 		c.hangUp()
 	}
-	return true
 }
 
-// responseHead writes the head of a 200 answer. A stream ends with its connection, so it needs no chunks.
-func responseHead(h http.Header, now time.Time, keepAlive bool) []byte {
+// responseHead writes the head of a 200 answer: of a poll all but the length and what follows it. A stream ends with its
+// connection, so it needs no chunks.
+func responseHead(h http.Header, now time.Time, c *conn) []byte {
 	var b bytes.Buffer
 	b.WriteString("HTTP/1.1 200 OK\r\nDate: " + now.UTC().Format(http.TimeFormat) + "\r\n")
 	_ = h.WriteSubset(&b, map[string]bool{"Connection": true, "Content-Length": true, "Transfer-Encoding": true, "Date": true})
-	if !keepAlive {
+	if !c.keepAlive {
 		b.WriteString("Connection: close\r\n")
+	}
+	if c.transport != poll {
+		b.WriteString("\r\n")
 	}
 	return b.Bytes()
 }
@@ -239,21 +269,10 @@ func (c *conn) hello(at start) {
 	if c.transport == poll {
 		return
 	}
-	f := frame{cursor: c.cursor(), reset: at.reset, heartbeat: c.node.Heartbeat}
-	if c.raw() {
-		c.mu.Lock()
-		c.pending = append(c.pending, "\r\n"...)
-		c.mu.Unlock()
-	}
-	c.enqueue(f.encode(c.transport), false)
+	c.enqueue(frame{cursor: c.cursor(), reset: at.reset, heartbeat: c.node.Heartbeat}.encode(c.transport), false)
 }
 
 // sayRefused tells a connection why it was closed before it was started.
 func (c *conn) sayRefused() {
-	if c.transport != poll && c.raw() {
-		c.mu.Lock()
-		c.pending = append(c.pending, "\r\n"...)
-		c.mu.Unlock()
-	}
 	c.enqueue(frame{cursor: c.cursor(), close: c.refused.closing(0)}.encode(c.transport), true)
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"strconv"
 	"time"
+
+	"github.com/gobwas/ws"
 )
 
 // transport is a way in which a page listens.
@@ -14,13 +16,14 @@ const (
 	poll   transport = iota // one answer for each request
 	stream                  // newline-delimited JSON
 	events                  // server-sent events (HTML Living Standard, 9.2)
+	socket                  // WebSocket
 	transports
 )
 
-func (t transport) String() string { return [transports]string{"poll", "stream", "events"}[t] }
+func (t transport) String() string { return [transports]string{"poll", "stream", "events", "ws"}[t] }
 
 func (t transport) contentType() string {
-	return [transports]string{"application/json", "application/x-ndjson", "text/event-stream"}[t]
+	return [transports]string{"application/json", "application/x-ndjson", "text/event-stream", ""}[t]
 }
 
 // frame is what a page receives at once: the same JSON object on every transport.
@@ -35,15 +38,19 @@ type frame struct {
 // encode writes the frame as the transport wants it.
 func (f frame) encode(t transport) []byte {
 	b := make([]byte, 0, f.size())
-	if t == events {
+	switch t {
+	case events:
 		b = append(b, "id: "...)
 		b = append(b, f.cursor.String()...)
 		b = append(b, "\ndata: "...)
-	}
-	b = f.appendJSON(b, t == poll)
-	b = append(b, '\n')
-	if t == events {
-		b = append(b, '\n')
+		b = append(f.appendJSON(b, false), "\n\n"...)
+	case socket:
+		b = asText(f.appendJSON(b[:headroom], false))
+		if f.close != nil {
+			b = append(b, closing(ws.StatusCode(f.close.Code), f.close.Reason)...) //nolint:gosec // below 4000
+		}
+	default:
+		b = append(f.appendJSON(b, t == poll), '\n')
 	}
 	return b[:len(b):len(b)] // several connections append to what they share
 }

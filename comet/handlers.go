@@ -22,6 +22,7 @@ func (n *Node) Routes(mux *http.ServeMux, serve func(middleware.Handler) http.Ha
 	mux.Handle("GET /comet/poll", serve(func(w http.ResponseWriter, r *http.Request) error { return n.connect(w, r, poll) }))
 	mux.Handle("GET /comet/stream", serve(func(w http.ResponseWriter, r *http.Request) error { return n.connect(w, r, stream) }))
 	mux.Handle("GET /comet/events", serve(func(w http.ResponseWriter, r *http.Request) error { return n.connect(w, r, events) }))
+	mux.Handle("GET /comet/ws", serve(func(w http.ResponseWriter, r *http.Request) error { return n.connect(w, r, socket) }))
 	mux.Handle("POST /comet/ack", serve(n.serveAck))
 	mux.Handle("POST /comet/ticket", serve(n.serveTicket))
 	mux.Handle("OPTIONS /comet/", serve(n.servePreflight))
@@ -166,19 +167,23 @@ func (n *Node) acknowledge(r *http.Request, claims auth.Claims, client string, c
 		limit = head
 	}
 	if cursor.Epoch != *n.epoch.Load() || cursor.Number > limit {
-		return tidings.FieldErrors{{
-			Field: "cursor", Code: "out_of_range", Detail: "nothing was sent to this client up to there",
-		}}.Err(tidings.Invalid)
+		return neverSent()
 	}
-	n.received(claims, cursor)
+	n.received(claims.User, claims.Types, cursor)
 	return nil
+}
+
+func neverSent() error {
+	return tidings.FieldErrors{{
+		Field: "cursor", Code: "out_of_range", Detail: "nothing was sent to this client up to there",
+	}}.Err(tidings.Invalid)
 }
 
 // received notes what a client has. A token that shows only some types says nothing about the numbers of the others, and
 // an acknowledgement speaks of all up to its number: so it is not written.
-func (n *Node) received(claims auth.Claims, cursor Cursor) {
-	if len(claims.Types) == 0 && cursor.Number > 0 {
-		n.acks.add(claims.User, cursor.Number)
+func (n *Node) received(user string, types []string, cursor Cursor) {
+	if len(types) == 0 && cursor.Number > 0 {
+		n.acks.add(user, cursor.Number)
 	}
 }
 

@@ -31,6 +31,7 @@ type lot struct {
 	epoll  int
 	wakeup int // an eventfd that ends wait
 	logger *slog.Logger
+	heard  [16 << 10]byte // what WebSockets' clients say is read into it, by wait alone
 
 	mu     sync.Mutex
 	parked map[int32]*conn
@@ -163,6 +164,9 @@ func (p *parking) write(c *conn) error {
 
 // finish ends a connection whose last bytes are written, or has it wait for the next request. Under c.mu.
 func (p *parking) finish(c *conn) {
+	if c.socket != nil && p.linger(c) {
+		return
+	}
 	if !c.keepAlive || c.node.draining.Load() { // the next request belongs to another node
 		c.shut()
 		return
@@ -249,7 +253,11 @@ func (c *conn) event(events uint32) {
 		return
 	}
 	stalled := c.stalled != 0
+	reads := c.socket != nil && c.socket.open
 	c.mu.Unlock()
+	if reads && !p.hearAll(c) {
+		return
+	}
 	switch {
 	case events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0:
 		c.hangUp()

@@ -28,6 +28,7 @@ func (*lot) stop()                              {}
 func (*lot) close()                             {}
 
 func (*conn) flush()            {}
+func (*conn) listen()           {}
 func (*conn) expire(int64) bool { return false }
 
 // descriptors is how many descriptors the process may have, cautiously.

@@ -1,12 +1,10 @@
 package comet
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -318,86 +316,4 @@ func (s *site) poll(token, query string) heard {
 		s.rig.t.Fatal(err)
 	}
 	return h
-}
-
-// page is an open stream.
-type page struct {
-	t        testing.TB
-	response *http.Response
-	lines    *bufio.Reader
-	events   bool
-}
-
-func (s *site) open(path, token string) *page {
-	s.rig.t.Helper()
-	response, err := http.DefaultClient.Do(s.request("GET", path, token, ""))
-	if err != nil {
-		s.rig.t.Fatal(err)
-	}
-	s.rig.t.Cleanup(func() { _ = response.Body.Close() })
-	if response.StatusCode != http.StatusOK {
-		b, _ := io.ReadAll(response.Body)
-		s.rig.t.Fatalf("open %s: %d %s", path, response.StatusCode, b)
-	}
-	return pageOf(s.rig.t, response, strings.Contains(path, "events"))
-}
-
-func pageOf(t testing.TB, response *http.Response, events bool) *page {
-	return &page{t: t, response: response, lines: bufio.NewReader(response.Body), events: events}
-}
-
-// next is the next frame; the error is io.EOF at the end.
-func (p *page) next() (heard, error) {
-	for {
-		line, err := p.lines.ReadString('\n')
-		if err != nil {
-			return heard{}, err
-		}
-		line = strings.TrimSuffix(line, "\n")
-		if p.events {
-			data, ok := strings.CutPrefix(line, "data: ")
-			if !ok {
-				continue
-			}
-			line = data
-		}
-		var h heard
-		if err := json.Unmarshal([]byte(line), &h); err != nil {
-			return heard{}, fmt.Errorf("%q: %w", line, err)
-		}
-		return h, nil
-	}
-}
-
-// frame is the next frame, heartbeats left out.
-func (p *page) frame() heard {
-	p.t.Helper()
-	for {
-		h, err := p.next()
-		if err != nil {
-			p.t.Fatal(err)
-		}
-		if len(h.Messages) > 0 || h.Reset || h.Close != nil || h.HeartbeatMS > 0 {
-			return h
-		}
-	}
-}
-
-// numbers reads until it has so many.
-func (p *page) numbers(n int) []int64 {
-	p.t.Helper()
-	var got []int64
-	for len(got) < n {
-		got = append(got, p.frame().numbers()...)
-	}
-	return got
-}
-
-func consecutive(t testing.TB, got []int64, from int64) {
-	t.Helper()
-	for i, n := range got {
-		if n != from+int64(i) {
-			t.Fatalf("place %d holds %d, not %d: %v", i, n, from+int64(i), got)
-		}
-	}
 }

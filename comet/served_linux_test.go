@@ -39,7 +39,8 @@ func TestOverHTTP2AStreamAndAPollAreServedByTheirGoroutines(t *testing.T) {
 		}
 		return response
 	}
-	p := pageOf(t, ask("/comet/stream?client=c1"), false)
+	stream := ask("/comet/stream?client=c1")
+	p := pageOf(t, stream)
 	p.frame()
 	polled := make(chan heard)
 	go func() {
@@ -51,7 +52,7 @@ func TestOverHTTP2AStreamAndAPollAreServedByTheirGoroutines(t *testing.T) {
 	g.send(s.Streams, "ann", "x")
 	consecutive(t, p.numbers(1), 1)
 	consecutive(t, (<-polled).numbers(), 1)
-	_ = p.response.Body.Close()
+	_ = stream.Body.Close()
 	g.until("the hang-up is noticed", func() bool { return s.Connections() == 0 })
 }
 

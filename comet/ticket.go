@@ -22,7 +22,7 @@ import (
 const ticketLife = 30 * time.Second
 
 // authenticate tells whose request it is: by the token in the Authorization header, or by a ticket in the URL, because
-// EventSource can send no header. A token itself is never taken from a URL.
+// EventSource can send no header. A WebSocket's page sends the token among the subprotocols, which no log keeps. A token itself is never taken from a URL.
 func (n *Node) authenticate(r *http.Request) (auth.Claims, error) {
 	if ticket := r.URL.Query().Get("ticket"); ticket != "" && r.Header.Get("Authorization") == "" {
 		return n.redeem(r.Context(), ticket)
@@ -32,6 +32,9 @@ func (n *Node) authenticate(r *http.Request) (auth.Claims, error) {
 
 func (n *Node) bearer(r *http.Request) (auth.Claims, error) {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if scheme == "" {
+		scheme, token = "Bearer", socketToken(r)
+	}
 	if !strings.EqualFold(scheme, "Bearer") || token == "" {
 		return auth.Claims{}, tidings.Errorf(tidings.Unauthenticated, "send Authorization: Bearer with a user token")
 	}
