@@ -11,6 +11,8 @@ import (
 //
 //	e <user> <number> <entry as JSON, or nothing when it is large>   the user has a new number
 //	t <user> <client> <fence> <code>                                 close that client's connections of a lower fence
+//
+// Several stand in one word, a line each.
 
 // bell is what a node hears.
 type bell struct {
@@ -61,6 +63,18 @@ func parseCloseBell(b *bell, s string) bool {
 	code, err := strconv.Atoi(parts[2])
 	b.client, b.fence, b.code = parts[0], fence, Code(code)
 	return ok && err == nil && b.code.text() != ""
+}
+
+// entryBells are the bells of entries of one user, given as append.lua takes them: number and content in turn.
+func entryBells(user string, entries []any) (bells []string) {
+	for i := 0; i+1 < len(entries); i += 2 {
+		content, _ := entries[i+1].([]byte)
+		if len(content) > bellBytes {
+			content = nil
+		}
+		bells = append(bells, fmt.Sprintf("e %s %d %s", user, entries[i], content))
+	}
+	return bells
 }
 
 // parseStreamID reads the number of a stream entry's ID, "<number>-0".

@@ -20,7 +20,7 @@ func used() time.Duration {
 }
 
 // usedBy is the processor time of Redis in seconds.
-func usedBy(tb testing.TB, c *redis.Client) (seconds float64) {
+func usedBy(tb testing.TB, c redis.UniversalClient) (seconds float64) {
 	tb.Helper()
 	info := infoOf(tb, c, "cpu")
 	var user, system float64
@@ -29,7 +29,7 @@ func usedBy(tb testing.TB, c *redis.Client) (seconds float64) {
 	return user + system
 }
 
-func infoOf(tb testing.TB, c *redis.Client, section string) map[string]string {
+func infoOf(tb testing.TB, c redis.UniversalClient, section string) map[string]string {
 	tb.Helper()
 	text, err := c.Info(tb.Context(), section).Result()
 	if err != nil {

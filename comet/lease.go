@@ -14,7 +14,7 @@ func (n *Node) registerCall(c *conn, fence any) call {
 	user := c.group.user
 	return call{
 		keys: []string{leaseKey(user), headKey(user)},
-		args: []any{user, c.client, n.name, leaseKept, n.PerUser, int(Replaced), int(TooManyOpen), fence},
+		args: []any{user, c.client, n.name, leaseKept, n.PerUser, int(Replaced), int(TooManyOpen), fence, n.Streams.callerRings()},
 	}
 }
 
@@ -25,13 +25,17 @@ type leased struct {
 	believed bool // the head is of this generation
 }
 
-func (n *Node) leasedBy(answer *redis.Cmd) (leased, error) {
+// leasedBy reads the answer and adds what is left to ring to bells.
+func (n *Node) leasedBy(answer *redis.Cmd, bells rung) (leased, error) {
 	parts, err := answer.StringSlice()
 	if err != nil {
 		return leased{}, fmt.Errorf("register a connection: %w", err)
 	}
-	if len(parts) != 3 {
+	if len(parts) < 3 {
 		return leased{}, fmt.Errorf("register a connection: Redis answered %d values", len(parts))
+	}
+	for i := 3; i+1 < len(parts); i += 2 {
+		bells[parts[i]] = append(bells[parts[i]], parts[i+1])
 	}
 	l := leased{}
 	l.fence, _ = parseNumber(parts[0])
@@ -42,12 +46,17 @@ func (n *Node) leasedBy(answer *redis.Cmd) (leased, error) {
 // register gives a new connection its lease and returns the last number of its user. Only after that is the head read, so
 // that a number is either in it or rings here.
 func (n *Node) register(ctx context.Context, c *conn) (head int64, err error) {
+	generation := n.Streams.watch.generation.Load()
 	answers, err := run(ctx, n.Streams.redis, registerScript, []call{n.registerCall(c, "")})
 	if err != nil {
 		return 0, fmt.Errorf("register a connection: %w", err)
 	}
-	l, err := n.leasedBy(answers[0])
+	bells := rung{}
+	l, err := n.leasedBy(answers[0], bells)
 	if err != nil {
+		return 0, err
+	}
+	if err := n.Streams.ring(ctx, bells); err != nil {
 		return 0, err
 	}
 	sh := c.group.shard
@@ -57,15 +66,19 @@ func (n *Node) register(ctx context.Context, c *conn) (head int64, err error) {
 		c.close(Replaced, 0)
 	}
 	sh.mu.Unlock()
-	if l.believed {
+	if n.Streams.watch.generation.Load() != generation { // the leases were written again meanwhile, but not this one
+		if _, err := n.registerAgain(ctx, []*conn{c}); err != nil {
+			return 0, err
+		}
+	} else if l.believed {
 		return l.head, nil
 	}
 	return n.heads.get(ctx, c.group.user)
 }
 
-// registerAgain writes the leases of connections again after Redis may have lost them. One whose client has connected
-// elsewhere meanwhile is closed.
-func (n *Node) registerAgain(ctx context.Context, conns []*conn) error {
+// registerAgain writes the leases of connections again after Redis may have lost them, and returns the heads of their
+// users that are to be believed. A connection whose client has connected elsewhere meanwhile is closed.
+func (n *Node) registerAgain(ctx context.Context, conns []*conn) (heads map[string]int64, err error) {
 	calls := make([]call, 0, len(conns))
 	held := make([]*conn, 0, len(conns))
 	for _, c := range conns {
@@ -80,14 +93,23 @@ func (n *Node) registerAgain(ctx context.Context, conns []*conn) error {
 	}
 	answers, err := run(ctx, n.Streams.redis, registerScript, calls)
 	if err != nil {
-		return fmt.Errorf("register connections again: %w", err)
+		return nil, fmt.Errorf("register connections again: %w", err)
 	}
+	heads = make(map[string]int64, len(held))
+	bells := rung{}
 	for i, a := range answers {
-		if l, err := n.leasedBy(a); err == nil && l.fence == 0 {
-			n.replaced(held[i].group.user, held[i].client, held[i].fence+1, Replaced)
+		l, err := n.leasedBy(a, bells)
+		if err != nil {
+			return nil, err
+		}
+		switch user := held[i].group.user; {
+		case l.fence == 0:
+			n.replaced(user, held[i].client, held[i].fence+1, Replaced)
+		case l.believed:
+			heads[user] = l.head
 		}
 	}
-	return nil
+	return heads, n.Streams.ring(ctx, bells)
 }
 
 // replaced closes the connections of a client that have a lower fence. One that has not heard its fence yet keeps the

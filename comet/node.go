@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // Node holds the connections of one process. Its handlers take connections once Run runs and Ready says so.
@@ -31,6 +33,7 @@ type Node struct {
 
 	open       atomic.Int64 // connections held
 	epoch      atomic.Pointer[string]
+	bells      atomic.Pointer[redis.PubSub]
 	subscribed atomic.Bool
 	draining   atomic.Bool
 	empty      chan struct{} // the last connection is over
@@ -55,7 +58,7 @@ func NewNode(o Options) (*Node, error) {
 	if n.lot, err = newLot(o.Logger); err != nil {
 		return nil, err
 	}
-	o.Streams.watch.onChange(n.recheck)
+	o.Streams.watch.onChange(n.relisten)
 	return n, nil
 }
 

@@ -3,12 +3,18 @@ package comet
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
 
-// recheckUsers is how many users are compared with the heads of their lists at once.
-const recheckUsers = 500
+const (
+	// recheckUsers is how many users are compared with the heads of their lists at once: one statement of SQL.
+	recheckUsers = 4000
+	// lateAppends is how long after a loss a process may still append to what was lost, a master that was replaced: it
+	// looks every second and gives up a look after 5 s.
+	lateAppends = 10 * time.Second
+)
 
 // recheck has every connected user's lease written again and his connections compared with the head of his list: bells
 // may have been lost.
@@ -20,38 +26,86 @@ func (n *Node) recheck() {
 }
 
 func (n *Node) runRechecks(ctx context.Context) {
+	known := int64(0)
+	var late <-chan time.Time
 	for {
+		bySQL := false
 		select {
 		case <-ctx.Done():
 			return
 		case <-n.rechecks:
+		case <-late:
+			late, bySQL = nil, true
 		}
-		if err := n.recheckAll(ctx); err != nil && ctx.Err() == nil {
+		generation := n.Streams.watch.generation.Load()
+		err := n.recheckAll(ctx, bySQL)
+		if err != nil && ctx.Err() == nil {
 			n.Logger.Warn("connected users could not be compared with their lists; trying again", "error", err)
+		}
+		switch {
+		case err != nil && bySQL:
+			late = time.After(fillAgain)
+		case err != nil:
 			time.AfterFunc(fillAgain, n.recheck)
+		case generation > known:
+			if known > 0 {
+				late = time.After(lateAppends)
+			}
+			known = generation
 		}
 	}
 }
 
-// recheckAll writes leases before it reads heads: a number is in the head, or rings here.
-func (n *Node) recheckAll(ctx context.Context) error {
+// recheckAll writes leases before it reads heads: a number is in the head, or rings here. What Redis has not of this
+// generation, or everything if so asked, is read from SQL: some thousand users in a statement, and the rest waits as long
+// as the statement took, so that many nodes that do this at once leave SQL room for others.
+func (n *Node) recheckAll(ctx context.Context, bySQL bool) error {
 	n.metrics.rechecks.Inc()
+	if err := n.Streams.watch.ready(ctx); err != nil {
+		return err
+	}
 	if err := n.refreshEpoch(ctx); err != nil {
 		return err
 	}
 	for users := range slices.Chunk(n.shards.users(), recheckUsers) {
-		if err := n.registerAgain(ctx, n.shards.conns(users)); err != nil {
-			return err
-		}
-		heads, err := n.Streams.Heads(ctx, users)
+		took, err := n.recheckSome(ctx, users, bySQL)
 		if err != nil {
 			return err
 		}
-		for user, head := range heads {
-			n.ring(bell{user: user, number: head})
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(took):
 		}
 	}
 	return nil
+}
+
+// recheckSome does so with some users and tells how long SQL took.
+func (n *Node) recheckSome(ctx context.Context, users []string, bySQL bool) (took time.Duration, err error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	heads, err := n.registerAgain(ctx, n.shards.conns(users))
+	if err != nil {
+		return 0, err
+	}
+	stale := users
+	if !bySQL {
+		stale = slices.DeleteFunc(slices.Clone(users), func(u string) bool { _, ok := heads[u]; return ok })
+	}
+	if len(stale) > 0 {
+		began := time.Now()
+		read, err := n.Streams.reloadHeads(ctx, stale)
+		if err != nil {
+			return 0, err
+		}
+		maps.Copy(heads, read)
+		took = time.Since(began)
+	}
+	for user, head := range heads {
+		n.ring(bell{user: user, number: head})
+	}
+	return took, nil
 }
 
 // refreshEpoch reads the epoch. When it changed, the numbers mean something else now: everybody reloads.

@@ -138,7 +138,7 @@ var secret = []byte("a secret of the tests, 32 bytes or more")
 // rig is nodes over one Redis and one list.
 type rig struct {
 	t      testing.TB
-	redis  *redis.Client
+	redis  redis.UniversalClient
 	list   *list
 	tokens *auth.Tokens
 	store  History      // what stands behind nodes and streams; nil: list

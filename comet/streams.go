@@ -33,6 +33,7 @@ const (
 // through it, nodes read through it. Run must be running for it to notice that Redis lost what it held.
 type Streams struct {
 	redis   redis.UniversalClient
+	sharded bool // Redis is a cluster: see bells.go
 	history History
 	logger  *slog.Logger
 	watch   *watch
@@ -45,6 +46,7 @@ func NewStreams(client redis.UniversalClient, history History, logger *slog.Logg
 		logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Streams{redis: client, history: history, logger: logger}
+	_, s.sharded = client.(*redis.ClusterClient)
 	s.watch = newWatch(s)
 	return s
 }
@@ -124,21 +126,39 @@ func (s *Streams) append(ctx context.Context, users []string, args map[string][]
 		}
 		calls[i] = call{
 			keys: []string{streamKey(user), headKey(user), leaseKey(user)},
-			args: append([]any{generation, head, user, streamLength, streamKept, budget, bellBytes, now}, args[user]...),
+			args: append([]any{generation, head, user, streamLength, streamKept, budget, bellBytes, now, s.callerRings()}, args[user]...),
 		}
 	}
 	answers, err := run(ctx, s.redis, appendScript, calls)
 	if err != nil {
 		return nil, fmt.Errorf("append to streams: %w", err)
 	}
+	bells := rung{}
 	for i, a := range answers {
-		if done, err := a.Int(); err != nil {
-			return nil, fmt.Errorf("append to streams: %w", err)
-		} else if done == 0 {
-			stale = append(stale, users[i])
+		switch answer := a.Val().(type) {
+		case int64:
+			if answer == 0 {
+				stale = append(stale, users[i])
+			}
+		case []any: // the nodes to ring
+			for _, node := range answer {
+				name := fmt.Sprint(node)
+				bells[name] = append(bells[name], entryBells(users[i], args[users[i]])...)
+			}
 		}
 	}
+	if err := s.ring(ctx, bells); err != nil {
+		return nil, fmt.Errorf("append to streams: %w", err)
+	}
 	return stale, nil
+}
+
+// callerRings is what tells a script whether its caller rings.
+func (s *Streams) callerRings() string {
+	if s.sharded {
+		return "1"
+	}
+	return ""
 }
 
 // Heads is the last number of each user: from Redis where it is of this generation, else from SQL in one query and

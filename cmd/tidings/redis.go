@@ -107,11 +107,22 @@ func addresses(hosts, port string) ([]string, error) {
 	return addrs, nil
 }
 
+// newRedis is a client of any of these. One of a cluster asks for the map of it every second while it works: by itself it
+// would go on for a minute with a member that is dead.
+func newRedis(o *redis.UniversalOptions) redis.UniversalClient {
+	if o.IsClusterMode {
+		c := o.Cluster()
+		c.ClusterStateReloadInterval = time.Second
+		return redis.NewClusterClient(c)
+	}
+	return redis.NewUniversalClient(o)
+}
+
 // redisConnection hands connections to what asks for them in asynq's way, asynqmon and the inspector.
 type redisConnection struct{ options *redis.UniversalOptions }
 
 // MakeRedisClient returns a client that the caller closes.
-func (c redisConnection) MakeRedisClient() any { return redis.NewUniversalClient(c.options) }
+func (c redisConnection) MakeRedisClient() any { return newRedis(c.options) }
 
 // requireNoEviction refuses a Redis that drops keys when its memory is full. asynq's queues and our streams would
 // lose entries silently, and the sweep would bring them back only to see them dropped again.

@@ -74,7 +74,7 @@ func openRecord(c *cobra.Command, d *deps) (*sql.DB, *config, error) {
 
 // openRedis connects, and refuses a Redis that would drop what it is given.
 func openRedis(ctx context.Context, o *redis.UniversalOptions, check bool) (redis.UniversalClient, error) {
-	rdb := redis.NewUniversalClient(o)
+	rdb := newRedis(o)
 	if check {
 		if err := requireNoEviction(ctx, rdb); err != nil {
 			return nil, errors.Join(err, rdb.Close())

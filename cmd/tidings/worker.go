@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
 	"tidings"
@@ -65,7 +64,7 @@ func (p *process) startWorkers(public string) error {
 	if work.Concurrency, err = concurrency(p.cfg.Concurrency); err != nil {
 		return err
 	}
-	dequeuer := redis.NewUniversalClient(p.options) // the doorbell hooks into it
+	dequeuer := newRedis(p.options) // the doorbell hooks into it
 	p.onStop("dequeuer", func(context.Context) error { return dequeuer.Close() })
 	p.background("relay", forever(p.relay.Run))
 	p.background("bells", forever(p.relay.Ring))

@@ -5,10 +5,11 @@
 -- ARGV[2] last number by SQL, or "" if the caller has not asked
 -- ARGV[3] user
 -- ARGV[4] most entries kept   ARGV[5] seconds kept   ARGV[6] most bytes kept (0: none; head and bell only)
--- ARGV[7] most bytes of an entry in a bell   ARGV[8] seconds since 1970
--- ARGV[9], ARGV[10], ... number, entry as JSON, ascending
+-- ARGV[7] most bytes of an entry in a bell   ARGV[8] seconds since 1970   ARGV[9] "" or, when the caller rings, "1"
+-- ARGV[10], ARGV[11], ... number, entry as JSON, ascending
 --
--- Returns 1, or 0 when the head is missing or of an older generation and ARGV[2] is "": nothing was done then.
+-- Returns 1, or 0 when the head is missing or of an older generation and ARGV[2] is "": nothing was done then. When the
+-- caller rings (see bells.go) it returns the nodes instead of the 1.
 -- A number that is there already, or is lower than the last one in the stream, is not added (a reader finds the hole and
 -- asks SQL), and rings nonetheless: the bell of the first try may have been lost.
 -- The list stands in SQL, and after a restart nothing of it is believed here (see watch): so it goes to replicas and not into
@@ -34,8 +35,8 @@ for i = 1, #nodes do
   distinct[string.match(nodes[i], '^%S+')] = true
 end
 
-local budget = tonumber(ARGV[6])
-for i = 9, #ARGV, 2 do
+local budget, bells = tonumber(ARGV[6]), {}
+for i = 10, #ARGV, 2 do
   local n, entry = ARGV[i], ARGV[i + 1]
   if tonumber(n) > tonumber(number) then
     number = n
@@ -51,14 +52,12 @@ for i = 9, #ARGV, 2 do
       return redis.error_reply(added.err)
     end
   end
-  if distinct then
+  if distinct and ARGV[9] == '' then
     local bell = 'e ' .. ARGV[3] .. ' ' .. n .. ' '
     if #entry <= tonumber(ARGV[7]) then
       bell = bell .. entry
     end
-    for node in pairs(distinct) do
-      redis.call('PUBLISH', 'comet:' .. node, bell)
-    end
+    bells[#bells + 1] = bell
   end
 end
 
@@ -70,4 +69,15 @@ if renew then
 else
   redis.call('HSET', KEYS[2], 'n', number, 'b', bytes)
 end
-return 1
+
+if not distinct then
+  return 1
+end
+local called = {}
+for node in pairs(distinct) do
+  if #bells > 0 then
+    redis.call('PUBLISH', 'comet:' .. node, table.concat(bells, '\n'))
+  end
+  called[#called + 1] = node
+end
+return ARGV[9] == '' and 1 or called

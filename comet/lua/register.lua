@@ -5,9 +5,21 @@
 -- ARGV[1] user   ARGV[2] client   ARGV[3] "<node>:<start>"   ARGV[4] seconds kept: longer than any connection lives
 -- ARGV[5] most clients of a user   ARGV[6] code for the replaced   ARGV[7] code for the oldest
 -- ARGV[8] fence that the connection holds already (a lease that Redis lost is written again), or ""
+-- ARGV[9] "" or, when the caller rings (see bells.go), "1"
 --
--- Returns {fence, number or "", generation or ""}; fence is "" when a newer connection holds the lease.
+-- Returns {fence, number or "", generation or "", node, bell, node, bell, ...}; fence is "" when a newer connection holds
+-- the lease. The bells are those that the caller has to ring.
 -- A fence is never lower than the server's clock in microseconds, so that a lost table cannot lower it.
+local rung = {}
+local function ring(node, bell)
+  if ARGV[9] == '' then
+    redis.call('PUBLISH', 'comet:' .. node, bell)
+  else
+    rung[#rung + 1] = node
+    rung[#rung + 1] = bell
+  end
+end
+
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local fence = now
@@ -25,7 +37,7 @@ if ARGV[8] ~= '' then
 end
 local written = string.format('%.0f', fence)
 if held and tonumber(stored) < fence then
-  redis.call('PUBLISH', 'comet:' .. node, 't ' .. ARGV[1] .. ' ' .. ARGV[2] .. ' ' .. written .. ' ' .. ARGV[6])
+  ring(node, 't ' .. ARGV[1] .. ' ' .. ARGV[2] .. ' ' .. written .. ' ' .. ARGV[6])
 end
 redis.call('HSET', KEYS[1], ARGV[2], ARGV[3] .. ' ' .. written)
 redis.call('EXPIRE', KEYS[1], ARGV[4])
@@ -44,10 +56,9 @@ if redis.call('HLEN', KEYS[1]) > tonumber(ARGV[5]) then
   for i = 1, #live - ARGV[5] do
     local l = live[i]
     redis.call('HDEL', KEYS[1], l.client)
-    redis.call('PUBLISH', 'comet:' .. l.node,
-      't ' .. ARGV[1] .. ' ' .. l.client .. ' ' .. string.format('%.0f', l.fence + 1) .. ' ' .. ARGV[7])
+    ring(l.node, 't ' .. ARGV[1] .. ' ' .. l.client .. ' ' .. string.format('%.0f', l.fence + 1) .. ' ' .. ARGV[7])
   end
 end
 
 local head = redis.call('HMGET', KEYS[2], 'n', 'g')
-return {written, head[1] or '', head[2] or ''}
+return {written, head[1] or '', head[2] or '', unpack(rung)}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -52,7 +53,7 @@ func New(t testing.TB) *Redis {
 	if db >= databases {
 		t.Fatalf("more than %d tests in one binary use Redis: raise databases", databases)
 	}
-	r, err := connect(shared.server.socket, db)
+	r, err := connect(shared.server.address, db)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +69,8 @@ func New(t testing.TB) *Redis {
 type Server struct {
 	Redis
 	Dir     string
-	socket  string
+	network string // unix or tcp
+	address string
 	command []string
 	process *proctest.Process
 }
@@ -81,22 +83,27 @@ func Start(t testing.TB, args ...string) *Server {
 	if err != nil {
 		t.Fatalf("start a Redis: %v", err)
 	}
+	s.endWith(t)
+	return s
+}
+
+// endWith stops the server at the end of the test.
+func (s *Server) endWith(t testing.TB) {
 	t.Cleanup(func() {
 		if err := errors.Join(s.Client.Close(), s.process.Stop()); err != nil {
 			t.Errorf("stop the Redis: %v", err)
 		}
 	})
-	return s
 }
 
-// Kill ends the server with SIGKILL, as a crash would, and returns when its socket is dead.
+// Kill ends the server with SIGKILL, as a crash would, and returns when its door is dead.
 func (s *Server) Kill(t testing.TB) {
 	t.Helper()
 	if err := s.process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	err := proctest.Until(5*time.Second, func() error {
-		if ping(s.socket) == nil {
+		if s.ping() == nil {
 			return errors.New("it still answers")
 		}
 		return nil
@@ -104,6 +111,18 @@ func (s *Server) Kill(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Pause stops the server as it is, as a machine that hangs would, until Continue.
+func (s *Server) Pause(t testing.TB) {
+	t.Helper()
+	must(t, s.process.Signal(syscall.SIGSTOP))
+}
+
+// Continue lets a paused server go on.
+func (s *Server) Continue(t testing.TB) {
+	t.Helper()
+	must(t, s.process.Signal(syscall.SIGCONT))
 }
 
 // Restart starts the killed server again, on the same socket and directory.
@@ -125,10 +144,10 @@ func start(args ...string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Dir: dir, socket: filepath.Join(dir, "socket")}
-	s.command = append([]string{"redis-server", "--port", "0", "--unixsocket", s.socket, "--dir", dir, "--save", "",
+	s := &Server{Dir: dir, network: "unix", address: filepath.Join(dir, "socket")}
+	s.command = append([]string{"redis-server", "--port", "0", "--unixsocket", s.address, "--dir", dir, "--save", "",
 		"--databases", strconv.Itoa(databases), "--maxmemory-policy", "noeviction"}, args...)
-	if s.Redis, err = connect(s.socket, 0); err != nil {
+	if s.Redis, err = connect(s.address, 0); err != nil {
 		return nil, err
 	}
 	return s, s.run()
@@ -140,7 +159,7 @@ func (s *Server) run() error {
 		return err
 	}
 	s.process = p
-	err = proctest.Until(10*time.Second, func() error { return ping(s.socket) })
+	err = proctest.Until(10*time.Second, s.ping)
 	if err != nil {
 		return errors.Join(fmt.Errorf("redis-server said: %s: %w", p.Log(), err), p.Stop())
 	}
@@ -148,8 +167,8 @@ func (s *Server) run() error {
 }
 
 // ping asks by a bare socket, because the client would try again for a second before it says no.
-func ping(socket string) error {
-	c, err := net.DialTimeout("unix", socket, time.Second)
+func (s *Server) ping() error {
+	c, err := net.DialTimeout(s.network, s.address, time.Second)
 	if err != nil {
 		return err
 	}
@@ -168,13 +187,15 @@ func ping(socket string) error {
 	return err
 }
 
+// A client listens for announcements of Redis Enterprise, with goroutines that Close leaves behind.
+var silent = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+
 func connect(socket string, db int) (Redis, error) {
 	url := fmt.Sprintf("unix://%s?db=%d", socket, db)
 	options, err := redis.ParseURL(url)
 	if err != nil {
 		return Redis{}, err
 	}
-	// It listens for announcements of Redis Enterprise, with goroutines that Close leaves behind.
-	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	options.MaintNotificationsConfig = silent
 	return Redis{URL: url, Client: redis.NewClient(options)}, nil
 }
