@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -297,16 +298,23 @@ func (r *Relay) measure(ctx context.Context) error {
 		return nil
 	}
 	counts := map[string]*redis.IntCmd{}
-	var memory *redis.StringCmd
+	memory := redis.NewStringResult("", nil)
+	cluster, sharded := r.rdb.(*redis.ClusterClient)
 	_, err := r.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for _, q := range queues() {
 			counts[q] = p.LLen(ctx, "asynq:{"+q+"}:pending")
 		}
-		memory = p.Info(ctx, "memory")
+		if !sharded {
+			memory = p.Info(ctx, "memory")
+		}
 		return nil
 	})
 	if err != nil && memory.Err() == nil {
 		return err
+	}
+	full := tight(memory.Val())
+	if sharded {
+		full = anyTight(ctx, cluster)
 	}
 	lanes := map[tidings.Lane]int64{}
 	for q, n := range counts {
@@ -319,8 +327,20 @@ func (r *Relay) measure(ctx context.Context) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.waiting, r.full, r.counted, r.put = lanes, tight(memory.Val()), time.Now(), false
+	r.waiting, r.full, r.counted, r.put = lanes, full, time.Now(), false
 	return nil
+}
+
+// anyTight tells whether a master of a cluster is to be spared: queues lie on all of them.
+func anyTight(ctx context.Context, c *redis.ClusterClient) bool {
+	var full atomic.Bool
+	_ = c.ForEachMaster(ctx, func(ctx context.Context, m *redis.Client) error {
+		if tight(m.Info(ctx, "memory").Val()) {
+			full.Store(true)
+		}
+		return nil
+	})
+	return full.Load()
 }
 
 // tight reads INFO memory: whether Redis has used so much of its maxmemory that it is to be spared.

@@ -62,7 +62,7 @@ var settings = []setting{
 	{name: "database-url", group: forStores, fallback: "", field: func(c *config) *string { return &c.DatabaseURL }, secret: true,
 		reason: "sqlite:PATH or postgres://...; 'up' keeps SQLite in the data directory, so that nothing needs to be installed; api, worker and comet need PostgreSQL, because SQLite belongs to one process"},
 	{name: "redis-url", group: forStores, fallback: "", field: func(c *config) *string { return &c.RedisURL }, secret: true,
-		reason: "redis://, rediss://, unix://, redis-sentinel:// or redis-cluster://; 'up' starts a Redis of its own; Redis may vanish at any time, SQL is the truth"},
+		reason: "redis://[USER:PASSWORD@]HOST:PORT[/DB], rediss:// (TLS), unix://PATH[?db=N], redis-sentinel://HOST:PORT,.../MASTER[/DB][?sentinel_password=...] or redis-cluster://HOST:PORT,... (either of these with ?tls=true); see operations.md; 'up' starts a Redis of its own; Redis may vanish at any time, SQL is the truth"},
 	{name: "data", group: forStores, fallback: "data", field: func(c *config) *string { return &c.Data },
 		reason: "directory of SQLite, the embedded Redis, the master secret and demo.env; a relative path, so that a trial leaves nothing elsewhere"},
 	{name: "secret", group: forStores, fallback: "", field: func(c *config) *string { return &c.Secret }, secret: true,

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -9,6 +10,7 @@ import (
 	"os/exec"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
 	"tidings/platform"
@@ -44,8 +46,8 @@ func doctor(c *cobra.Command, d *deps) error {
 		{"data directory", func(context.Context) (string, error) { return checkData(cfg) }},
 		{"master secret", func(context.Context) (string, error) { return checkSecret(cfg) }},
 		{"database", func(context.Context) (string, error) { return checkDatabase(c, d) }},
-		{"redis", func(ctx context.Context) (string, error) { return checkRedis(ctx, cfg) }},
 	}
+	checks = append(checks, redisChecks(cfg)...)
 	checks = append(checks, check{"integrations", func(context.Context) (string, error) { return checkIntegrations(c, d) }})
 	if cfg.KannelUser != "" {
 		checks = append(checks, check{"sms: kannel", func(ctx context.Context) (string, error) { return reachable(ctx, cfg.KannelURL) }})
@@ -144,23 +146,42 @@ func checkIntegrations(c *cobra.Command, d *deps) (string, error) {
 	return fmt.Sprintf("%d, all can be opened", len(all)), nil
 }
 
-func checkRedis(ctx context.Context, cfg *config) (string, error) {
+// redisChecks look at the Redis that is set, or tell what 'tidings up' would run.
+func redisChecks(cfg *config) []check {
 	if cfg.RedisURL == "" {
-		program, err := exec.LookPath("redis-server")
+		return []check{{"redis", func(context.Context) (string, error) { return ownRedis(), nil }}}
+	}
+	return []check{
+		{"redis", onRedis(cfg, func(context.Context, redis.UniversalClient, *redis.UniversalOptions) (string, error) {
+			return mask("redis-url", cfg.RedisURL) + ", noeviction", nil
+		})},
+		{"redis: layout", onRedis(cfg, layoutCheck)},
+		{"redis: persistence", onRedis(cfg, persistenceCheck)},
+	}
+}
+
+func ownRedis() string {
+	program, err := exec.LookPath("redis-server")
+	if err != nil {
+		return "none is set; 'tidings up' would use an in-process one that forgets everything at the end; install redis-server for more"
+	}
+	return "none is set; 'tidings up' would run " + program
+}
+
+// onRedis is a look at the Redis that is set.
+func onRedis(cfg *config, look func(context.Context, redis.UniversalClient, *redis.UniversalOptions) (string, error)) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		options, err := parseRedisURL(cfg.RedisURL)
 		if err != nil {
-			return "none is set; 'tidings up' would use an in-process one that forgets everything at the end; install redis-server for more", nil
+			return "", err
 		}
-		return "none is set; 'tidings up' would run " + program, nil
+		rdb, err := openRedis(ctx, options, true)
+		if err != nil {
+			return "", err
+		}
+		detail, err := look(ctx, rdb, options)
+		return detail, errors.Join(err, rdb.Close())
 	}
-	options, err := parseRedisURL(cfg.RedisURL)
-	if err != nil {
-		return "", err
-	}
-	rdb, err := openRedis(ctx, options, true)
-	if err != nil {
-		return "", err
-	}
-	return mask("redis-url", cfg.RedisURL) + ", noeviction", rdb.Close()
 }
 
 // reachable opens a connection to the host of an address and closes it: providers charge for more.

@@ -1,11 +1,11 @@
 package main
 
 import (
-	"context"
 	"crypto/tls"
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -46,6 +46,14 @@ func parseMany(scheme, rest string) (*redis.UniversalOptions, error) {
 	if err != nil {
 		return nil, fmt.Errorf("TIDINGS_REDIS_URL: %w", err)
 	}
+	for name := range q {
+		if !slices.Contains([]string{"tls", "sentinel_username", "sentinel_password"}, name) {
+			return nil, fmt.Errorf("TIDINGS_REDIS_URL: ?%s is not known; one of tls=true, sentinel_username, sentinel_password", name)
+		}
+	}
+	if tls := q.Get("tls"); tls != "" && tls != "true" && tls != "false" {
+		return nil, fmt.Errorf("TIDINGS_REDIS_URL: tls=%s is neither true nor false", tls)
+	}
 	o := &redis.UniversalOptions{SentinelUsername: q.Get("sentinel_username"), SentinelPassword: q.Get("sentinel_password")}
 	if at := strings.LastIndex(rest, "@"); at >= 0 {
 		who, err := url.Parse("redis://" + rest[:at] + "@host")
@@ -69,6 +77,9 @@ func parseMany(scheme, rest string) (*redis.UniversalOptions, error) {
 		o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, ServerName: name}
 	}
 	if scheme == "redis-cluster" {
+		if path != "" {
+			return nil, fmt.Errorf("TIDINGS_REDIS_URL: a cluster has one database, 0: leave out /%s", path)
+		}
 		o.IsClusterMode = true // even when one address is given
 		return o, nil
 	}
@@ -123,30 +134,3 @@ type redisConnection struct{ options *redis.UniversalOptions }
 
 // MakeRedisClient returns a client that the caller closes.
 func (c redisConnection) MakeRedisClient() any { return newRedis(c.options) }
-
-// requireNoEviction refuses a Redis that drops keys when its memory is full. asynq's queues and our streams would
-// lose entries silently, and the sweep would bring them back only to see them dropped again.
-func requireNoEviction(ctx context.Context, c redis.UniversalClient) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, 10*time.Second, fmt.Errorf("Redis did not answer within 10 s"))
-	defer cancel()
-	if cluster, ok := c.(*redis.ClusterClient); ok {
-		return cluster.ForEachMaster(ctx, func(ctx context.Context, m *redis.Client) error { return nodeEvictsNothing(ctx, m) })
-	}
-	return nodeEvictsNothing(ctx, c)
-}
-
-// nodeEvictsNothing reads INFO rather than CONFIG, which managed services forbid.
-func nodeEvictsNothing(ctx context.Context, c redis.Cmdable) error {
-	info, err := c.Info(ctx, "memory").Result()
-	if err != nil {
-		return fmt.Errorf("Redis: %w", err)
-	}
-	for line := range strings.Lines(info) {
-		policy, ok := strings.CutPrefix(strings.TrimSpace(line), "maxmemory_policy:")
-		if ok && policy != "noeviction" {
-			return fmt.Errorf("Redis has maxmemory-policy %s and would drop queued work when its memory is full\n"+
-				"  set it: redis-cli CONFIG SET maxmemory-policy noeviction (and in redis.conf)", policy)
-		}
-	}
-	return nil
-}

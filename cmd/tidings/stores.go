@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
@@ -76,7 +77,13 @@ func openRecord(c *cobra.Command, d *deps) (*sql.DB, *config, error) {
 func openRedis(ctx context.Context, o *redis.UniversalOptions, check bool) (redis.UniversalClient, error) {
 	rdb := newRedis(o)
 	if check {
-		if err := requireNoEviction(ctx, rdb); err != nil {
+		ctx, cancel := context.WithTimeoutCause(ctx, 10*time.Second, errors.New("Redis did not answer within 10 s"))
+		defer cancel()
+		err := requireFit(ctx, rdb)
+		if o.MasterName != "" && errors.Is(err, redis.Nil) {
+			err = fmt.Errorf("TIDINGS_REDIS_URL: the sentinels know no master %q: it is the word behind their addresses", o.MasterName)
+		}
+		if err != nil {
 			return nil, errors.Join(err, rdb.Close())
 		}
 	}
