@@ -31,7 +31,7 @@ func (c Channel) Valid() bool { return slices.Contains(Channels, c) }
 func (c Channel) Titled() bool { return c != SMS }
 
 // Names writes channels as a person reads them: "web, app, sms".
-func Names(cs []Channel) string {
+func Names[T ~string](cs []T) string {
 	names := make([]string, len(cs))
 	for i, c := range cs {
 		names[i] = string(c)

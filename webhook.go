@@ -2,6 +2,7 @@ package tidings
 
 import (
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
@@ -47,4 +48,11 @@ func SignWebhook(secrets []string, id string, at time.Time, body []byte) (string
 		signatures[i] = "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
 	}
 	return strings.Join(signatures, " "), nil
+}
+
+// NewWebhookSecret makes a secret of 32 random bytes as it is shown.
+func NewWebhookSecret() string {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // it never fails (crypto/rand)
+	return webhookSecret + base64.StdEncoding.EncodeToString(key)
 }

@@ -18,6 +18,8 @@ const (
 	HaltApplication   Action = "application.suspend"
 	ReadKeys          Action = "key.read"
 	WriteKeys         Action = "key.write"
+	ReadEndpoints     Action = "endpoint.read"
+	WriteEndpoints    Action = "endpoint.write" // create, change, rotate, test, replay
 	WriteTypes        Action = "type.write"
 	WriteTemplates    Action = "template.write" // create, submit, publish what is approved, roll back
 	ReviewTemplates   Action = "template.review"
@@ -48,6 +50,8 @@ var Roles = map[Action][]tidings.Role{
 	HaltApplication:   {tidings.RoleAdmin, tidings.RoleOperator},
 	ReadKeys:          {tidings.RoleAdmin, tidings.RoleOperator, tidings.RoleApprover, tidings.RoleDeveloper},
 	WriteKeys:         {tidings.RoleAdmin, tidings.RoleDeveloper},
+	ReadEndpoints:     {tidings.RoleAdmin, tidings.RoleOperator, tidings.RoleApprover, tidings.RoleDeveloper},
+	WriteEndpoints:    {tidings.RoleAdmin, tidings.RoleDeveloper},
 	WriteTypes:        {tidings.RoleAdmin, tidings.RoleDeveloper},
 	WriteTemplates:    {tidings.RoleAdmin, tidings.RoleDeveloper},
 	ReviewTemplates:   {tidings.RoleAdmin, tidings.RoleApprover},

@@ -39,6 +39,7 @@ type Store interface {
 	Previews
 	Preferring
 	Integrating
+	Endpoints
 
 	Templates
 	People
@@ -85,6 +86,8 @@ type Platform struct {
 	// drivers and environment are what Config says.
 	drivers     []tidings.Driver
 	environment []tidings.Configured
+	// plainEndpoints: an endpoint may be called by http.
+	plainEndpoints bool
 }
 
 // Config is what a Platform needs. All of it must be set, but for drivers and environment.
@@ -99,12 +102,14 @@ type Config struct {
 	// process make: shown beside the others, and changed nowhere but there.
 	Drivers     []tidings.Driver
 	Environment []tidings.Configured
+	// PlainEndpoints allows endpoints of applications that are called by http.
+	PlainEndpoints bool
 }
 
 // New returns a Platform.
 func New(c Config) *Platform {
 	return &Platform{store: c.Store, check: c.Check, newKey: c.NewKey, hash: c.Hash, verify: c.Verify, now: c.Now,
-		drivers: c.Drivers, environment: c.Environment}
+		drivers: c.Drivers, environment: c.Environment, plainEndpoints: c.PlainEndpoints}
 }
 
 // maxOrigins and maxScopes bound lists that are compared on every request.

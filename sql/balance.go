@@ -73,6 +73,11 @@ func where(place string) string {
 	if err != nil {
 		return place
 	}
+	if head, endpoint, ok := strings.Cut(rest, " to "); ok { // of an event
+		if id, err := strconv.ParseInt(endpoint, 10, 64); err == nil {
+			rest = head + " to " + tidings.ID(id).String()
+		}
+	}
 	place = kind + " " + tidings.ID(id).String()
 	if more {
 		place += " " + rest

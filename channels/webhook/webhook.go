@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
@@ -21,10 +20,7 @@ import (
 	"tidings/channels/once"
 )
 
-const (
-	patience = 15 * time.Second // of one call
-	maxBody  = 20 << 10         // bytes: what receivers can be expected to read
-)
+const maxBody = 20 << 10 // bytes: what receivers can be expected to read
 
 // Driver offers the merchants' systems. An address holds the URL and the secret.
 var Driver = tidings.Driver{
@@ -35,8 +31,7 @@ var Driver = tidings.Driver{
 
 // Sender is a tidings.Sender to any URL.
 type Sender struct {
-	client *once.Client
-	plain  bool // http may be called
+	caller *Caller
 	now    func() time.Time
 }
 
@@ -47,14 +42,14 @@ func open(s tidings.Setup) (tidings.Sender, error) {
 		errs.Add("networks", "malformed", err.Error())
 		return nil, errs.Err(tidings.Invalid)
 	}
-	return &Sender{client: once.NewOver(guard.Dialer(networks)), plain: len(networks) > 0, now: s.Now}, nil
+	return &Sender{caller: newCaller(networks, s.Now), now: s.Now}, nil
 }
 
 // Provider names the driver.
 func (s *Sender) Provider() string { return "webhook" }
 
 // Close drops the kept connections.
-func (s *Sender) Close() { s.client.Close() }
+func (s *Sender) Close() { s.caller.Close() }
 
 // event is the body. Its type is the message type's name.
 type event struct {
@@ -90,7 +85,7 @@ func (s *Sender) send(ctx context.Context, c tidings.Call) (tidings.Accepted, er
 		return tidings.Accepted{}, refused(tidings.TimeRanOut, "it expired before the call")
 	}
 	target, secrets, ok := c.Address.Endpoint()
-	if !ok || !s.plain && !strings.HasPrefix(target, "https://") {
+	if !ok || !s.caller.plain && !strings.HasPrefix(target, "https://") {
 		return tidings.Accepted{}, refused(tidings.AddressRefused, "the address is no https URL with a secret")
 	}
 	e := event{Type: notOfTypes.ReplaceAllString(c.Type, "_"), Timestamp: now.UTC(), Data: data{Message: c.Message.String(), User: c.User, Title: c.Content.Title,
@@ -109,17 +104,10 @@ func (s *Sender) send(ctx context.Context, c tidings.Call) (tidings.Accepted, er
 		return tidings.Accepted{}, refused(tidings.TooLong, fmt.Sprintf("%d bytes, at most %d are sent", body.Len(), maxBody))
 	}
 	id := ID(c)
-	signature, err := tidings.SignWebhook(secrets, id, now, body.Bytes())
-	if err != nil {
+	answer, err := s.caller.post(ctx, tidings.Hook{URL: target, Secrets: secrets, ID: id, Body: body.Bytes()})
+	if errors.Is(err, errSecret) {
 		return tidings.Accepted{}, refused(tidings.AddressRefused, err.Error())
 	}
-	header := http.Header{"Content-Type": {"application/json"}, "User-Agent": {"Tidings-Webhook/1"}}
-	header.Set(tidings.WebhookID, id)
-	header.Set(tidings.WebhookTimestamp, strconv.FormatInt(now.Unix(), 10))
-	header.Set(tidings.WebhookSignature, signature)
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	answer, err := s.client.Post(ctx, target, header, body.Bytes())
 	if errors.Is(err, guard.ErrForbidden) {
 		return tidings.Accepted{}, &tidings.SendError{Outcome: tidings.Refused, Reason: tidings.AddressRefused, Err: err}
 	}

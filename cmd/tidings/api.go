@@ -66,7 +66,7 @@ func (p *process) apiRoutes(mux *http.ServeMux, self string) error {
 	}
 	door := p.newDoor("api", apiInFlight)
 	configuration := platform.New(platform.Config{Store: p.db, Check: templates.Check, NewKey: auth.NewKey, Hash: auth.HashPassword, Verify: auth.CheckPassword, Now: time.Now,
-		Drivers: drivers, Environment: givenIntegrations(p.cfg)})
+		Drivers: drivers, Environment: givenIntegrations(p.cfg), PlainEndpoints: p.cfg.EndpointNetworks != ""})
 	a := api.New(api.Config{
 		Store: p.db, Auth: p.auth, Tokens: p.tokens, Door: door, Now: time.Now, Ready: p.ready, OpenAPI: tidings.OpenAPI,
 		Platform:    configuration,

@@ -24,6 +24,7 @@ type config struct {
 	KannelPassword, KannelFrom                        string
 	BaiduURL, BaiduKey, BaiduSecret                   string
 	BaiduDeviceType                                   string
+	EndpointNetworks                                  string
 	LogLevel, LogFormat                               string
 	URL, CometURL, Token, Key                         string
 	Demo                                              string
@@ -91,6 +92,8 @@ var settings = []setting{
 		reason: "name of this comet node in leases and bells; empty is the host's name and the process id, which no other process shares"},
 	{name: "processes", group: forComet, fallback: "0", field: func(c *config) *string { return &c.Processes },
 		reason: "comet processes on one port, kept by a parent; 0 is this one process alone, which holds as many connections as it may have descriptors"},
+	{name: "endpoint-networks", group: forWorkers, fallback: "", field: func(c *config) *string { return &c.EndpointNetworks },
+		reason: "networks in which endpoints of applications may be called besides public addresses, also by http: 10.20.0.0/16; empty, because whoever makes an endpoint could else reach into ours"},
 	{name: "kannel-url", group: forWorkers, fallback: "http://127.0.0.1:13013/cgi-bin/sendsms", field: func(c *config) *string { return &c.KannelURL },
 		reason: "Kannel's own default port on this machine"},
 	{name: "kannel-user", group: forWorkers, fallback: "", field: func(c *config) *string { return &c.KannelUser },

@@ -78,6 +78,9 @@ func (p *process) startWorkers(public string) error {
 	p.background("health", forever(p.recordHealth))
 	p.background("housekeeping", forever(p.keepHouse))
 	p.background("budgets", forever(p.keepBudgets))
+	if err := p.startNotifier(); err != nil {
+		return err
+	}
 	p.log.Info("worker serves", "lanes", p.cfg.Lanes, "channels", strings.Join(channelNames(deliver), ","))
 	return nil
 }
@@ -214,6 +217,8 @@ func (p *process) keepHouse(ctx context.Context) {
 			p.warn(ctx, "check the balance", err)
 			_, err = p.db.ForgetKeys(ctx, keysKept)
 			p.warn(ctx, "forget old idempotency keys", err)
+			_, err = p.db.ForgetEvents(ctx, tidings.EventsKept)
+			p.warn(ctx, "forget old events", err)
 			_, err = p.db.ForgetRemembered(ctx)
 			p.warn(ctx, "forget what no cap or dedup window looks back on", err)
 		}

@@ -2,7 +2,8 @@
 
 -- name: balance-faults
 SELECT rule, place, CAST(expected AS bigint) AS expected, CAST(found AS bigint) AS found FROM (SELECT rule, place, expected, found FROM balance
-    UNION ALL SELECT rule, place, expected, found FROM balance_routes UNION ALL SELECT rule, place, expected, found FROM broadcast_balance) b ORDER BY rule, place LIMIT $1
+    UNION ALL SELECT rule, place, expected, found FROM balance_routes UNION ALL SELECT rule, place, expected, found FROM broadcast_balance
+    UNION ALL SELECT rule, place, expected, found FROM balance_events) b ORDER BY rule, place LIMIT $1
 
 -- name: balance-counts
 SELECT (SELECT count(*) FROM messages) AS messages,
@@ -20,6 +21,10 @@ UNION ALL
 SELECT 'message ' || message_id || ' ' || user_id || ' ' || channel FROM deliveries WHERE due_at < now_us() - $1
 UNION ALL
 SELECT 'message ' || message_id || ' step ' || step FROM escalations WHERE due_at < now_us() - $1
+UNION ALL
+SELECT 'endpoint ' || e.id FROM endpoints e -- nobody calls it, although it may be called
+WHERE e.state = 'active' AND e.called_at < now_us() - $1 AND e.next_at < now_us() - $1
+    AND EXISTS (SELECT 1 FROM events x WHERE x.endpoint = e.id AND x.due_at IS NOT NULL AND x.due_at < now_us() - $1)
 UNION ALL
 SELECT 'message ' || d.message_id || ' ' || d.user_id || ' ' || d.channel FROM deliveries d
 WHERE d.state IN ('held', 'queued', 'sending') AND d.due_at IS NULL AND d.changed_at < now_us() - $1
