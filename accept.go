@@ -17,6 +17,20 @@ type Answer struct {
 	Replayed bool // the request had been accepted before, and this is the stored answer
 }
 
+// Span is a part of a user's numbered list: Limit numbers from behind After on.
+type Span struct {
+	User  string
+	After int64
+	Limit int
+}
+
+// Tail is what stands in a span, ascending. Numbers of what the user may no longer see are in Gone.
+type Tail struct {
+	Entries []Entry
+	Gone    []int64
+	Head    int64 // the last number of the list at the same moment
+}
+
 // Ack says that a client of the user has everything up to Number.
 type Ack struct {
 	User   string

@@ -33,8 +33,8 @@ type History interface {
 	NextGeneration(ctx context.Context, old int64) (int64, error)
 	// Heads is the last number of each user; a user without an inbox is missing.
 	Heads(ctx context.Context, users []string) (map[string]int64, error)
-	// Tail reads at most limit numbers after one, ascending; what the user may no longer see is in gone.
-	Tail(ctx context.Context, user string, after int64, limit int) (entries []tidings.Entry, gone []int64, head int64, err error)
+	// Tails reads spans of lists in one statement.
+	Tails(ctx context.Context, spans []tidings.Span) (map[tidings.Span]tidings.Tail, error)
 	// Acknowledge notes what clients have received: the higher number stands.
 	Acknowledge(ctx context.Context, acks []tidings.Ack) error
 	// ChangedUsers lists users whose memberships changed since a time in microseconds, and the time until which it looked.

@@ -102,7 +102,7 @@ func (n *Node) begin(ctx context.Context, c *conn, q request) (start, error) {
 	}
 	// What the client has may be ahead of Redis: it can have been read from SQL before its append was done.
 	if cursor.Number > head {
-		if head, err = n.headBySQL(ctx, q.claims.User); err != nil {
+		if head, err = n.listed.get(ctx, q.claims.User); err != nil {
 			return start{}, unavailable(err)
 		}
 	}
@@ -114,14 +114,6 @@ func (n *Node) begin(ctx context.Context, c *conn, q request) (start, error) {
 		n.received(q.claims.User, q.claims.Types, cursor)
 	}
 	return start{next: cursor.Number + 1, head: head}, nil
-}
-
-func (n *Node) headBySQL(ctx context.Context, user string) (int64, error) {
-	heads, err := n.History.Heads(ctx, []string{user})
-	if err != nil {
-		return 0, fmt.Errorf("read a head: %w", err)
-	}
-	return heads[user], nil
 }
 
 // answerNow answers a poll that need not wait.

@@ -12,8 +12,9 @@ import (
 
 // How numbers that no bell brought are read.
 const (
-	fillers     = 8   // at once, so that a storm leaves SQL room for others
+	fillers     = 64  // at once; what they ask SQL for goes in one statement at a time, so that a storm leaves it room for others
 	fillNumbers = 100 // in one read, at most
+	fillSpans   = 100 // in one statement, at most: what is read together lies in memory together
 	readTimeout = 10 * time.Second
 	fillAgain   = 500 * time.Millisecond // after a read that failed
 )
@@ -104,13 +105,13 @@ func (n *Node) read(ctx context.Context, user string, from int64, page int, trus
 			return n.bounded(items), 0, nil
 		}
 	}
-	entries, gone, last, err := n.History.Tail(ctx, user, from-1, page)
+	tail, err := n.tails.get(ctx, tidings.Span{User: user, After: from - 1, Limit: page})
 	if err != nil {
 		return nil, 0, fmt.Errorf("read the inbox of a connected user: %w", err)
 	}
-	items, err = merge(entries, gone)
+	items, err = merge(tail.Entries, tail.Gone)
 	n.metrics.filled.WithLabelValues("sql").Add(float64(len(items)))
-	return n.bounded(items), last, err
+	return n.bounded(items), tail.Head, err
 }
 
 // bounded cuts items to what a connection may have waiting; the rest is read again once it is written.

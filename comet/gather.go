@@ -6,31 +6,29 @@ import (
 	"sync"
 )
 
-// gather reads the heads that many ask for at once in one call: while a call runs, those who come wait for the next. A
-// storm of reconnects after a loss so costs SQL a few queries, not one each.
-type gather struct {
-	read func(ctx context.Context, users []string) (map[string]int64, error)
+// gather reads what many ask for at once in one call: while a call runs, those who come wait for the next. A storm of
+// reconnects or of lost bells so costs SQL a few statements, one at a time, and not one each.
+type gather[K comparable, V any] struct {
+	read func(ctx context.Context, keys []K) (map[K]V, error)
+	most int // keys in a call
 
 	mu      sync.Mutex
 	running bool
-	waiting *round
+	waiting []*round[K, V]
 }
 
-type round struct {
-	users map[string]struct{}
-	done  chan struct{}
-	heads map[string]int64
-	err   error
+type round[K comparable, V any] struct {
+	keys   map[K]struct{}
+	done   chan struct{}
+	values map[K]V
+	err    error
 }
 
-// get is the user's head.
-func (g *gather) get(ctx context.Context, user string) (int64, error) {
+// get is the value of a key.
+func (g *gather[K, V]) get(ctx context.Context, key K) (V, error) {
 	g.mu.Lock()
-	if g.waiting == nil {
-		g.waiting = &round{users: make(map[string]struct{}), done: make(chan struct{})}
-	}
-	r := g.waiting
-	r.users[user] = struct{}{}
+	r := g.open()
+	r.keys[key] = struct{}{}
 	if !g.running {
 		g.running = true
 		go g.run(context.WithoutCancel(ctx)) // for all who wait, not only for the one who came first
@@ -38,28 +36,40 @@ func (g *gather) get(ctx context.Context, user string) (int64, error) {
 	g.mu.Unlock()
 	select {
 	case <-r.done:
-		return r.heads[user], r.err
+		return r.values[key], r.err
 	case <-ctx.Done():
-		return 0, fmt.Errorf("read a head: %w", context.Cause(ctx))
+		var none V
+		return none, fmt.Errorf("read a list: %w", context.Cause(ctx))
 	}
 }
 
-func (g *gather) run(ctx context.Context) {
+// open is the round that still takes a key. Under the lock.
+func (g *gather[K, V]) open() *round[K, V] {
+	if n := len(g.waiting); n > 0 && len(g.waiting[n-1].keys) < g.most {
+		return g.waiting[n-1]
+	}
+	r := &round[K, V]{keys: make(map[K]struct{}), done: make(chan struct{})}
+	g.waiting = append(g.waiting, r)
+	return r
+}
+
+func (g *gather[K, V]) run(ctx context.Context) {
 	for {
 		g.mu.Lock()
-		r := g.waiting
-		g.waiting = nil
-		g.running = r != nil
-		g.mu.Unlock()
-		if r == nil {
+		if len(g.waiting) == 0 {
+			g.running = false
+			g.mu.Unlock()
 			return
 		}
-		users := make([]string, 0, len(r.users))
-		for user := range r.users {
-			users = append(users, user)
+		r := g.waiting[0]
+		g.waiting = g.waiting[1:]
+		g.mu.Unlock()
+		keys := make([]K, 0, len(r.keys))
+		for key := range r.keys {
+			keys = append(keys, key)
 		}
 		bounded, cancel := context.WithTimeout(ctx, readTimeout)
-		r.heads, r.err = g.read(bounded, users)
+		r.values, r.err = g.read(bounded, keys)
 		cancel()
 		close(r.done)
 	}

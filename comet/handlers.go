@@ -159,7 +159,7 @@ func (n *Node) acknowledge(r *http.Request, claims auth.Claims, client string, c
 	if !here {
 		head, err := n.heads.get(r.Context(), claims.User)
 		if err == nil && cursor.Number > head {
-			head, err = n.headBySQL(r.Context(), claims.User)
+			head, err = n.listed.get(r.Context(), claims.User)
 		}
 		if err != nil {
 			return unavailable(err)

@@ -254,6 +254,36 @@ func TestAFlushWithTwentyThousandConnectedCostsAFewQueriesAndThreeSeconds(t *tes
 	}
 }
 
+func TestManyWhoMissedTheirBellsCostFewStatements(t *testing.T) {
+	g := newRig(t)
+	s := g.node(func(o *Options) { o.Changes = time.Hour })
+	g.list.takes = 5 * time.Millisecond
+	pages := make([]*page, 400)
+	for i := range pages {
+		pages[i] = s.open("/comet/stream?client=c1", g.token(userOf(i)))
+		pages[i].frame()
+	}
+	if err := s.recheckAll(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	g.list.queried()
+	for i := range pages { // committed, and lost with Redis
+		g.list.commit(userOf(i), "x")
+		g.list.commit(userOf(i), "y")
+	}
+	if err := g.redis.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range pages {
+		consecutive(t, p.numbers(2), 1)
+	}
+	heads, tails := g.list.queried()
+	t.Logf("%d statements for heads, %d for entries", heads, tails)
+	if heads > 3 || tails > len(pages)/10 {
+		t.Errorf("%d statements for heads, %d for entries", heads, tails)
+	}
+}
+
 // queried counts the statements since it was asked last.
 func (l *list) queried() (heads, tails int) {
 	l.mu.Lock()

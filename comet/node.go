@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"tidings"
 )
 
 // Node holds the connections of one process. Its handlers take connections once Run runs and Ready says so.
@@ -25,7 +27,9 @@ type Node struct {
 	clock    *clock
 	writers  *queue[*conn]
 	fills    *queue[*group]
-	heads    *gather
+	heads    *gather[string, int64]              // from Redis if it has them
+	listed   *gather[string, int64]              // heads from SQL
+	tails    *gather[tidings.Span, tidings.Tail] // from SQL
 	acks     acks
 	releases releases
 	returned *returned
@@ -49,7 +53,9 @@ func NewNode(o Options) (*Node, error) {
 	n := &Node{
 		Options: o, name: o.ID + ":" + strconv.FormatInt(o.Now().UnixMicro(), 36), metrics: newMetrics(o.Registry),
 		shards: newShards(), writers: newQueue[*conn](), fills: newQueue[*group](), returned: newReturned(),
-		heads:    &gather{read: o.Streams.Heads},
+		heads:    &gather[string, int64]{read: o.Streams.Heads, most: recheckUsers},
+		listed:   &gather[string, int64]{read: o.History.Heads, most: recheckUsers},
+		tails:    &gather[tidings.Span, tidings.Tail]{read: o.History.Tails, most: fillSpans},
 		rechecks: make(chan struct{}, 1), empty: make(chan struct{}, 1), stopped: make(chan struct{}),
 	}
 	n.acks = acks{node: n, held: make(map[string]int64), asked: make(chan struct{}, 1)}

@@ -41,6 +41,7 @@ type list struct {
 	changed    []string
 	heads      int // queries
 	tails      int
+	takes      time.Duration // a statement for entries
 }
 
 func newList() *list {
@@ -92,10 +93,21 @@ func (l *list) Heads(_ context.Context, users []string) (map[string]int64, error
 	return heads, nil
 }
 
-func (l *list) Tail(_ context.Context, user string, after int64, limit int) ([]tidings.Entry, []int64, int64, error) {
+func (l *list) Tails(_ context.Context, spans []tidings.Span) (map[tidings.Span]tidings.Tail, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.tails++
+	if l.takes > 0 {
+		<-time.After(l.takes)
+	}
+	tails := map[tidings.Span]tidings.Tail{}
+	for _, s := range spans {
+		tails[s] = l.tail(s.User, s.After, s.Limit)
+	}
+	return tails, nil
+}
+
+func (l *list) tail(user string, after int64, limit int) tidings.Tail {
 	var entries []tidings.Entry
 	var gone []int64
 	for _, e := range l.entries[user] {
@@ -107,7 +119,7 @@ func (l *list) Tail(_ context.Context, user string, after int64, limit int) ([]t
 			entries = append(entries, e)
 		}
 	}
-	return entries, gone, int64(len(l.entries[user])), nil
+	return tidings.Tail{Entries: entries, Gone: gone, Head: int64(len(l.entries[user]))}
 }
 
 func (l *list) Acknowledge(_ context.Context, acks []tidings.Ack) error {

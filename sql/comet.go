@@ -57,28 +57,56 @@ func (db *DB) Acked(ctx context.Context, users []string) (map[string]int64, erro
 	return db.inboxes(ctx, users, func(r inboxRow) int64 { return r.Acked })
 }
 
-// Tail reads at most limit numbers of a user's list from behind the number after, ascending. Numbers of what the user may no
-// longer see are in gone. head is the last number of the list at the same moment.
-func (db *DB) Tail(ctx context.Context, user string, after int64, limit int) (entries []tidings.Entry, gone []int64, head int64, err error) {
+// Tails reads spans of users' lists in one statement.
+func (db *DB) Tails(ctx context.Context, spans []tidings.Span) (map[tidings.Span]tidings.Tail, error) {
+	type place struct {
+		user string
+		low  int64
+	}
+	longest := make(map[place]int64, len(spans)) // of spans with one beginning, one is read
+	for _, s := range spans {
+		p := place{s.User, s.After}
+		longest[p] = max(longest[p], s.After+int64(s.Limit))
+	}
+	var users []string
+	var low, high []int64
+	for p, to := range longest {
+		users, low, high = append(users, p.user), append(low, p.low), append(high, to)
+	}
 	var rows []struct {
 		entryRow
-		Head int64
-		Seen bool
+		Low, Head int64
+		Seen      bool
 	}
-	if err := db.Select(ctx, &rows, "tail", user, after, limit); err != nil {
-		return nil, nil, 0, err
+	if err := db.Select(ctx, &rows, "tails", columns(users, low, high)); err != nil {
+		return nil, err
 	}
+	tails := make(map[tidings.Span]tidings.Tail, len(spans))
+	byPlace := make(map[place]tidings.Tail, len(longest))
 	for _, r := range rows {
-		head = r.Head
+		p := place{r.User, r.Low}
+		t := byPlace[p]
+		t.Head = r.Head
 		switch {
 		case r.Number == 0: // nothing follows
 		case r.Seen:
-			entries = append(entries, r.entry())
+			t.Entries = append(t.Entries, r.entry())
 		default:
-			gone = append(gone, r.Number)
+			t.Gone = append(t.Gone, r.Number)
 		}
+		byPlace[p] = t
 	}
-	return entries, gone, head, nil
+	for _, s := range spans {
+		tails[s] = byPlace[place{s.User, s.After}]
+	}
+	return tails, nil
+}
+
+// Tail is Tails of one span: at most limit numbers of a user's list from behind the number after.
+func (db *DB) Tail(ctx context.Context, user string, after int64, limit int) (entries []tidings.Entry, gone []int64, head int64, err error) {
+	span := tidings.Span{User: user, After: after, Limit: limit}
+	tails, err := db.Tails(ctx, []tidings.Span{span})
+	return tails[span].Entries, tails[span].Gone, tails[span].Head, err
 }
 
 // Acknowledge notes that clients have everything up to the numbers, never lowering and never above a head: the web

@@ -43,6 +43,39 @@ func TestTheTailOfTheListFollowsTheNumbers(t *testing.T) {
 	})
 }
 
+func TestTheTailsOfManyUsersAreReadInOneStatement(t *testing.T) {
+	sqltest.Each(t, func(t *testing.T, db *sql.DB) {
+		ctx := context.Background()
+		openShop(t, db)
+		for range 3 {
+			send(t, db, toStores("acme_1")) // ann and both
+		}
+		short, long, end, other := tidings.Span{User: "ann", After: 1, Limit: 1}, tidings.Span{User: "ann", After: 1, Limit: 5},
+			tidings.Span{User: "ann", After: 3, Limit: 5}, tidings.Span{User: "both", Limit: 2}
+		nobody := tidings.Span{User: "no-such", Limit: 2}
+		tails, err := db.Tails(ctx, []tidings.Span{short, other, nobody, end, long})
+		must(t, err)
+		numbers := func(s tidings.Span) (n []int64) {
+			for _, e := range tails[s].Entries {
+				n = append(n, e.Number)
+			}
+			return n
+		}
+		if got := numbers(long); !slices.Equal(got, []int64{2, 3}) {
+			t.Errorf("behind 1: %v", got)
+		}
+		if got := numbers(short); len(got) == 0 || got[0] != 2 {
+			t.Errorf("one behind 1: %v", got)
+		}
+		if got := numbers(other); !slices.Equal(got, []int64{1, 2}) {
+			t.Errorf("another user: %v", got)
+		}
+		if got := numbers(end); len(got) > 0 || tails[end].Head != 3 || tails[other].Head != 3 || tails[nobody].Head != 0 {
+			t.Errorf("behind the last: %v; heads %+v", got, tails)
+		}
+	})
+}
+
 func TestNumbersOfWhatIsNoLongerVisibleAreGone(t *testing.T) {
 	sqltest.Each(t, func(t *testing.T, db *sql.DB) {
 		ctx := context.Background()
