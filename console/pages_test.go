@@ -81,6 +81,8 @@ func TestWhatPeopleWriteNeverRuns(t *testing.T) {
 		check("send", s.post("admin", "/console/send", url.Values{"application": {"shop"}, "type": {"order.paid"}, "users": {evil}, "data": {evil}}))
 		check("cast", s.post("admin", "/console/broadcasts", url.Values{"application": {"shop"}, "type": {"order.paid"}, "merchants": {evil}, "data": {evil}, "rate": {evil}, "remind": {evil}, "zone": {evil}, "nonce": {evil}, "send_at": {evil}}))
 		check("key", s.post("admin", "/console/applications/shop/keys", url.Values{"name": {evil}, "scopes": {"messages:send"}, "types": {evil}}))
+		check("endpoints", s.post("admin", "/console/applications/shop/endpoints", url.Values{"name": {evil}, "url": {"https://shop.example/?" + url.QueryEscape(evil)}, "events": {"delivery.sent"}}))
+		check("a wrong endpoint", s.post("admin", "/console/applications/shop/endpoints", url.Values{"name": {evil}, "url": {evil}, "events": {evil}}))
 		check("audit", s.get("admin", "/console/audit?actor="+url.QueryEscape(evil)))
 		check("directory", s.get("admin", "/console/directory?q="+url.QueryEscape(evil)))
 		check("done", s.get("admin", "/console?done="+url.QueryEscape(evil)))

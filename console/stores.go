@@ -57,6 +57,16 @@ type Platform interface {
 	PauseIntegration(ctx context.Context, id string, pause bool) (tidings.Integration, error)
 	DeleteIntegration(ctx context.Context, id string) error
 
+	CreateEndpoint(ctx context.Context, e tidings.Endpoint) (made tidings.Endpoint, secret string, err error)
+	Endpoints(ctx context.Context, application string) ([]tidings.Endpoint, error)
+	PutEndpoint(ctx context.Context, e tidings.Endpoint) (tidings.Endpoint, error)
+	EnableEndpoint(ctx context.Context, application string, id tidings.ID, enable bool) (tidings.Endpoint, error)
+	RotateSecret(ctx context.Context, application string, id tidings.ID) (e tidings.Endpoint, secret string, err error)
+	DeleteEndpoint(ctx context.Context, application string, id tidings.ID) error
+	TestEndpoint(ctx context.Context, application string, id tidings.ID) (webhook string, err error)
+	ReplayEvents(ctx context.Context, r tidings.Replay) (int, error)
+	Events(ctx context.Context, q tidings.EventQuery) (found []tidings.Event, more bool, err error)
+
 	PutQuota(ctx context.Context, q tidings.Quota) (tidings.Quota, error)
 	Usage(ctx context.Context, application string, days int) (tidings.Usage, error)
 
