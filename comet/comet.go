@@ -77,6 +77,8 @@ type Options struct {
 	Changes time.Duration
 	// Now is the clock of deadlines, for tests.
 	Now func() time.Time
+	// late is lateAppends, but for tests.
+	late time.Duration
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -109,6 +111,7 @@ func (o Options) withDefaults() (Options, error) {
 	orDefault(&o.Stall, 10*time.Second)
 	orDefault(&o.Tick, 100*time.Millisecond)
 	orDefault(&o.Changes, 2*time.Second)
+	orDefault(&o.late, lateAppends)
 	return o, nil
 }
 

@@ -49,7 +49,7 @@ func (n *Node) runRechecks(ctx context.Context) {
 			time.AfterFunc(fillAgain, n.recheck)
 		case generation > known:
 			if known > 0 {
-				late = time.After(lateAppends)
+				late = time.After(n.late)
 			}
 			known = generation
 		}
