@@ -11,6 +11,8 @@ type Preview struct {
 	Contents   []PreviewContent          `json:"contents"`
 	Counts     map[Channel]map[State]int `json:"counts"` // of the planned
 	Cost       PreviewCost               `json:"cost"`
+	// Escalations are the steps of the route to others, which follow if it is not read by then. Whom they reach is resolved then.
+	Escalations []Escalation `json:"escalations,omitempty"`
 }
 
 // Limits of a preview.

@@ -5,6 +5,7 @@ var sendingTexts = map[string]text{
 	"done.sent": {"Accepted. This page follows it.", "已受理，本页将持续更新。"}, "done.canceled": {"What was pending is canceled.", "未发送的内容已取消。"},
 	"decisions": {"Why", "决策依据"}, "preview.cost": {"SMS parts", "短信条数"}, "preview.estimated": {"estimated", "估算"}, "preview.left": {"%d left this month", "本月剩余 %d"},
 	"preview.for": {"for users: %d", "适用用户：%d"}, "preview.who": {"The first recipients", "前若干收件人"}, "preview.via": {"Through", "途径"},
+	"preview.steps": {"Steps to others", "升级给其他人的步骤"}, "preview.steps-hint": {"They follow if it is not read by then. Whom they reach is resolved then.", "届时仍未读才会发送，收件人到时确定。"}, "step": {"Step", "步骤"}, "step.to": {"To", "发给"},
 	"message": {"Message", "消息"}, "messages.none": {"No messages.", "暂无消息。"}, "messages.since": {"Since", "起始日期"}, "users": {"Users", "用户数"}, "deliveries": {"Deliveries", "投递"},
 	"accepted": {"Accepted", "受理时间"}, "send-at": {"To be sent at", "计划发送"}, "expires-at": {"Expires", "有效期至"}, "audience": {"Audience", "收件人"}, "trace": {"Trace", "投递轨迹"}, "trace.none": {"No deliveries yet.", "暂无投递。"},
 	"attempts": {"Attempts and receipts", "尝试与回执"}, "due": {"next look:", "下次处理："}, "parts": {"parts: %d", "%d 条"}, "cancel": {"Cancel what is pending", "取消未发送的内容"}, "cancel.ask": {"Cancel every delivery that is not sent yet?", "确定取消所有未发送的投递？"},

@@ -272,11 +272,36 @@ func (p *Platform) PutType(ctx context.Context, t tidings.MessageType) (tidings.
 	if err := p.granted(ctx, t); err != nil {
 		return tidings.MessageType{}, err
 	}
+	if err := p.summarised(ctx, t); err != nil {
+		return tidings.MessageType{}, err
+	}
 	if err := p.store.PutType(ctx, t); err != nil {
 		return tidings.MessageType{}, err
 	}
 	p.types.forget(t.Application, t.Name)
 	return t, nil
+}
+
+// summarised refuses a digest that nothing can write: its type must be there, and use the channels that are gathered.
+func (p *Platform) summarised(ctx context.Context, t tidings.MessageType) error {
+	if t.Digest == nil {
+		return nil
+	}
+	var errs tidings.FieldErrors
+	summary, err := p.store.Type(ctx, t.Application, t.Digest.Type)
+	switch {
+	case tidings.CodeOf(err) == tidings.NotFound:
+		errs.Add("digest.type", "unknown", "the application has no message type "+t.Digest.Type)
+	case err != nil:
+		return err
+	default:
+		for _, c := range t.Digest.Channels {
+			if !slices.Contains(summary.Channels, c) {
+				errs.Add("digest.type", "unknown", "the message type "+t.Digest.Type+" does not use the channel "+string(c))
+			}
+		}
+	}
+	return errs.Err(tidings.Invalid)
 }
 
 // granted refuses a type on a channel for which its application did not apply. One that named no channels has them all.

@@ -54,6 +54,7 @@ type previewing struct {
 	allowance tidings.Allowance
 	taken     int                           // SMS parts of the month, before the message
 	planned   map[string][]tidings.Delivery // by user
+	steps     []tidings.Escalation          // to others
 }
 
 func (p *Platform) previewing(ctx context.Context, m tidings.Message) (w previewing, err error) {
@@ -118,14 +119,17 @@ func (w *previewing) decide(ctx context.Context, store Previews, caps []tidings.
 				stores = append(stores, s)
 			}
 		}
-		ds := tidings.Plan(tidings.Planning{Stores: stores, Now: w.m.AcceptedAt, Channels: w.m.Channels, SendAt: w.m.SendAt, ExpiresAt: w.m.ExpiresAt, Quiet: w.typ.Quiet,
+		planning := tidings.Planning{Stores: stores, Now: w.m.AcceptedAt, Channels: w.m.Channels, SendAt: w.m.SendAt, ExpiresAt: w.m.ExpiresAt, Quiet: w.typ.Quiet,
 			Type: &w.typ, Preferences: w.wishes[n.User], Caps: caps, CollapseKey: w.m.CollapseKey, DedupKey: key,
-			Contents: tidings.ChooseContents(n.User, n.Locale, n.Via, w.contents), Addresses: w.addresses[n.User]})
+			Contents: tidings.ChooseContents(n.User, n.Locale, n.Via, w.contents), Addresses: w.addresses[n.User]}
+		ds := tidings.Plan(planning)
+		w.steps = append(w.steps, tidings.Escalations(planning)...)
 		for i := range ds {
 			ds[i].Message, ds[i].User = newest, n.User
 		}
 		all = append(all, ds...)
 	}
+	w.steps = tidings.MergeEscalations(w.steps)
 	past, err := store.Remembered(ctx, all, w.m.AcceptedAt)
 	if err != nil {
 		return err
@@ -169,7 +173,7 @@ type contentKey struct {
 }
 
 func (w *previewing) plan() tidings.Preview {
-	v := tidings.Preview{Users: w.size, Planned: len(w.users), Recipients: []tidings.PreviewRecipient{}, Counts: map[tidings.Channel]map[tidings.State]int{}}
+	v := tidings.Preview{Users: w.size, Planned: len(w.users), Recipients: []tidings.PreviewRecipient{}, Counts: map[tidings.Channel]map[tidings.State]int{}, Escalations: w.steps}
 	if budget := w.allowance.Quota.SMSBudget; budget > 0 {
 		left := max(0, budget-w.taken)
 		v.Cost.Left = &left

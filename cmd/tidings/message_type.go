@@ -10,12 +10,13 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"tidings"
 )
 
 func newType(d *deps) *cobra.Command {
-	return newGroup("type", "Message types: the kinds of messages an application sends", newTypePut(d), newTypeList(d))
+	return newGroup("type", "Message types: the kinds of messages an application sends", (&typeFlags{}).command(d), newTypeList(d))
 }
 
 // typeFlags is what the command line says about a message type.
@@ -30,13 +31,16 @@ type typeFlags struct {
 	dedup      time.Duration
 	same       string
 	replace    bool
+	later      laterFlags
 }
 
-func newTypePut(d *deps) *cobra.Command {
-	f := &typeFlags{}
+// command is 'tidings type put'.
+func (f *typeFlags) command(d *deps) *cobra.Command {
 	c := &cobra.Command{
 		Use: "put NAME", Short: "Make or change a message type", Args: arguments("NAME"),
 		Example: `  tidings type put order.refund_requested --channel web --channel app --var order:string!=2026-0001 --var amount:string=12.50
+  tidings type put order.late --channel web,sms --route web --route sms:10m --route sms:20m:role:manager --hours hold
+  tidings type put order.paid --channel web,sms --digest orders.summary --digest-every 15m
   tidings type put code.login --file code.login.yaml`,
 		RunE: func(c *cobra.Command, args []string) error {
 			spec, err := f.spec(c, args[0])
@@ -58,10 +62,19 @@ func newTypePut(d *deps) *cobra.Command {
 	flags.DurationVar(&f.dedup, "dedup", 0, "for how long a second message that says the same is spared")
 	flags.StringVar(&f.same, "dedup-key", "", "what is the same, in Liquid (default: the message's collapse key)")
 	flags.BoolVar(&f.replace, "replace", false, "also in the inbox, a newer message takes the place of one with its collapse key")
-	for _, other := range []string{"lane", "channel", "var", "ttl", "title", "mandatory", "cap", "dedup", "dedup-key", "replace"} {
+	f.later.add(c)
+	for _, other := range flagNames(c) {
+		if other == "file" {
+			continue
+		}
 		c.MarkFlagsMutuallyExclusive("file", other)
 	}
 	return withApp(c)
+}
+
+func flagNames(c *cobra.Command) (names []string) {
+	c.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	return names
 }
 
 func (f *typeFlags) spec(c *cobra.Command, name string) (any, error) {
@@ -90,6 +103,9 @@ func (f *typeFlags) spec(c *cobra.Command, name string) (any, error) {
 	}
 	if f.replace {
 		spec["replace"] = true
+	}
+	if err := f.later.into(spec, f.channels); err != nil {
+		return nil, &usageError{c.CommandPath(), err}
 	}
 	var variables []tidings.Variable
 	for _, text := range f.variables {

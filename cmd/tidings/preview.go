@@ -56,6 +56,9 @@ func printPreview(p *printer, v tidings.Preview) error {
 	if err := p.table([]string{"USER", "VIA", "CHANNEL", "STATE", "WHY"}, rows); err != nil {
 		return err
 	}
+	for _, e := range v.Escalations {
+		p.line("step %d, unless it is read: to %s on %s, %s %s", e.Step, plain(e.To), joined(e.Channels), withReason(string(e.State), e.Reason), shownTime(e.DueAt))
+	}
 	cost := fmt.Sprintf("%d users; %d SMS parts", v.Users, v.Cost.Parts)
 	if v.Cost.Estimated {
 		cost += fmt.Sprintf(", estimated from the first %d users", v.Planned)
