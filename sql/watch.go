@@ -100,10 +100,11 @@ WHERE m.id = NEW.message_id AND e.application = %s AND e.state = 'active' AND in
 	if len(w.readers) > 0 {
 		read += " AND e.application IN (" + quoted(w.readers) + ")"
 	}
+	// A read moves the notification first and deliveries then: the locks are taken in the same order.
 	made := []struct{ name, on, when, body string }{
+		{"note_read", "UPDATE OF read_at ON notifications", reads, read},
 		{"note_planned", "INSERT ON deliveries", moves, delivery},
 		{"note_moved", "UPDATE OF state ON deliveries", "NEW.state <> OLD.state AND " + moves, delivery},
-		{"note_read", "UPDATE OF read_at ON notifications", reads, read},
 	}
 	var out []string
 	if d.postgres {
