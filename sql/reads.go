@@ -39,24 +39,28 @@ func (db *DB) Reads(ctx context.Context, application string, id tidings.ID, q ti
 	p := pageOf(tidings.PageQuery{Limit: q.Limit})
 	reads.Level = q.Level()
 	var rows []struct {
+		Whole       int
 		ID, Name    string
 		Total, Read int
 		SeenAt      int64 `db:"seen_at"`
 		ReadAt      int64 `db:"read_at"`
 	}
 	err = db.report(ctx, func(t *tx) error {
+		if reads.Level != "person" {
+			return t.Select(ctx, &rows, "reads-nodes", append(at, reads.Level, bit(q.After != ""), q.After, p.limit+1)...)
+		}
 		var sum struct{ Total, Read int }
 		if err := t.Get(ctx, &sum, "reads-total", at...); err != nil {
 			return err
 		}
 		reads.Total, reads.Read = sum.Total, sum.Read
-		if reads.Level == "person" {
-			return t.Select(ctx, &rows, "reads-people", append(at, q.After, p.limit+1)...)
-		}
-		return t.Select(ctx, &rows, "reads-nodes", append(at, reads.Level, bit(q.After != ""), q.After, p.limit+1)...)
+		return t.Select(ctx, &rows, "reads-people", append(at, q.After, p.limit+1)...)
 	})
 	if err != nil {
 		return reads, err
+	}
+	if len(rows) > 0 && rows[0].Whole == 1 {
+		reads.Total, reads.Read, rows = rows[0].Total, rows[0].Read, rows[1:]
 	}
 	rows, reads.More = cut(p, rows)
 	reads.Nodes = make([]tidings.ReadNode, len(rows))

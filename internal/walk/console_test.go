@@ -84,7 +84,7 @@ var consoleRows = []row{
 	{"GET /console/messages/{id}", "/console/messages/$message", "", pageSeesApp, nil},
 	{"POST /console/messages/{id}/cancel", "/console/messages/$message/cancel", "", pageSteers, nil},
 	{"GET /console/broadcasts", "/console/broadcasts?application=shop", "", "11 333 33333 3 ++++ +4+ ++4", nil},
-	{"GET /console/broadcasts/new", "", "", "11 333 33333 3 +++3 +++ 333", nil},
+	{"GET /console/broadcasts/new", "", "", "11 333 33333 3 +++3 ++3 333", nil},
 	{"POST /console/broadcasts", "", "application=shop&type=order.paid", pageSteers, nil},
 	{"GET /console/broadcasts/{id}", "/console/broadcasts/$broadcast", "", pageSeesApp, nil},
 	{"POST /console/broadcasts/{id}/pause", "/console/broadcasts/$broadcast/pause", "", pageSteers, nil},

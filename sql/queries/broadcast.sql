@@ -129,15 +129,20 @@ SELECT count(*) AS total, count(r.user_id) AS read FROM here h LEFT JOIN (
     WHERE n.read_at > 0) r ON r.user_id = h.user_id
 
 -- name: reads-nodes
+-- The nodes below one, and that one itself (whole = 1): who has read is looked up once for both.
 WITH family AS MATERIALIZED (SELECT id FROM broadcast_family WHERE root = $1),
 here AS MATERIALIZED (SELECT DISTINCT CASE $8 WHEN 'region' THEN region WHEN 'merchant' THEN merchant_id ELSE store_id END AS node, user_id
     FROM places WHERE message_id = $1 AND ($2 = 0 OR region = $3) AND ($4 = 0 OR merchant_id = $5) AND ($6 = 0 OR store_id = $7)),
-readers AS MATERIALIZED (SELECT DISTINCT h.user_id FROM (SELECT DISTINCT user_id FROM here) h CROSS JOIN family f
-    JOIN notifications n ON n.user_id = h.user_id AND n.message_id = f.id WHERE n.read_at > 0)
-SELECT t.node AS id, coalesce(CASE $8 WHEN 'merchant' THEN (SELECT m.name FROM merchants m WHERE m.id = t.node)
-    WHEN 'store' THEN (SELECT s.name FROM stores s WHERE s.id = t.node) ELSE '' END, '') AS name, t.total, t.read FROM (
+people AS MATERIALIZED (SELECT DISTINCT user_id FROM here),
+readers AS MATERIALIZED (SELECT DISTINCT p.user_id FROM people p CROSS JOIN family f
+    JOIN notifications n ON n.user_id = p.user_id AND n.message_id = f.id WHERE n.read_at > 0)
+SELECT 1 AS whole, '' AS id, '' AS name, (SELECT count(*) FROM people) AS total, (SELECT count(*) FROM readers) AS read
+UNION ALL
+SELECT 0, t.node, coalesce(CASE $8 WHEN 'merchant' THEN (SELECT m.name FROM merchants m WHERE m.id = t.node)
+    WHEN 'store' THEN (SELECT s.name FROM stores s WHERE s.id = t.node) ELSE '' END, ''), t.total, t.read FROM (
     SELECT h.node, count(*) AS total, count(r.user_id) AS read FROM here h LEFT JOIN readers r ON r.user_id = h.user_id
-    WHERE $9 = 0 OR h.node > $10 GROUP BY h.node ORDER BY h.node LIMIT $11) t ORDER BY t.node
+    WHERE $9 = 0 OR h.node > $10 GROUP BY h.node ORDER BY h.node LIMIT $11) t
+ORDER BY 1 DESC, 2
 
 -- name: reads-people
 WITH family AS MATERIALIZED (SELECT id FROM broadcast_family WHERE root = $1),
