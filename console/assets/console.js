@@ -16,6 +16,11 @@
   localTimes(document);
   document.addEventListener("htmx:afterSwap", () => localTimes(document));
 
+  // What is being pressed is not replaced under the finger.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (event.detail.target.querySelector(":active")) event.detail.shouldSwap = false;
+  });
+
   // A form's times are by the reader's clock: the server must know which.
   for (const e of document.querySelectorAll("[data-zone]")) e.value = Intl.DateTimeFormat().resolvedOptions().timeZone;
 

@@ -1,6 +1,7 @@
 package walk
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -173,6 +174,11 @@ func write(t *testing.T, file, text string) {
 	}
 }
 
+// press presses what stands in a part of the page that is renewed: a click by coordinates may come between.
+func press(selector string) step {
+	return sees(fmt.Sprintf(`(() => { const e = document.querySelector(%q); e?.click(); return !!e })()`, selector))
+}
+
 // castByConsole makes a broadcast on the console, watches and steers it, and looks at who has read it.
 func castByConsole(t *testing.T, dev window, token string) {
 	t.Helper()
@@ -181,7 +187,7 @@ func castByConsole(t *testing.T, dev window, token string) {
 		fill("#remind", "24h"), fill("#rate", "50"), click(`input[name="must_read"]`), click(`button[value="preview"]`), reads("web-lin"))
 	dev.picture("walk-cast-preview")
 	dev.do(agree(), click(`button[value="send"]`), sees(`/^\/console\/broadcasts\/[0-9a-z]+$/.test(location.pathname)`), sees(`!!`+live),
-		click(`form[action$="/pause"] button`), sees(`!!document.querySelector('form[action$="/resume"]')`))
+		press(`form[action$="/pause"] button`), sees(`!!document.querySelector('form[action$="/resume"]')`))
 	// What somebody else does shows by itself.
 	id := get[list[tidings.Broadcast]](root(t), "/v1/broadcasts?application=web").Data[0].ID
 	self := "/v1/broadcasts/" + id.String()
@@ -189,7 +195,7 @@ func castByConsole(t *testing.T, dev window, token string) {
 	dev.do(sees(`!!document.querySelector('form[action$="/pause"]')`))
 	dev.picture("walk-cast")
 	dev.do(fill("#rate", "20"), click(`form[action$="/rate"] button`), sees(`location.search.includes("saved") && document.getElementById("rate")?.value === "20"`),
-		agree(), click(`form[action$="/cancel"] button`), sees(`!document.querySelector('form[action$="/cancel"]')`))
+		agree(), press(`form[action$="/cancel"] button`), sees(`!document.querySelector('form[action$="/cancel"]')`))
 	if b := get[tidings.Broadcast](root(t), self); b.State != tidings.BroadcastCanceled || b.Rate != 20 || b.CreatedBy != "web-dev" {
 		t.Errorf("it is %+v", b)
 	}
