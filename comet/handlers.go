@@ -26,18 +26,9 @@ func (n *Node) Routes(mux *http.ServeMux, serve func(middleware.Handler) http.Ha
 	mux.Handle("POST /comet/ack", serve(n.serveAck))
 	mux.Handle("POST /comet/ticket", serve(n.serveTicket))
 	mux.Handle("OPTIONS /comet/", serve(n.servePreflight))
-	mux.Handle("GET /comet/tidings.js", serve(serveJS))
-}
-
-// serveJS answers with the browser's end. It is public, and pages of every origin may load it as a module.
-func serveJS(w http.ResponseWriter, _ *http.Request) error {
-	h := w.Header()
-	h.Set("Content-Type", "text/javascript; charset=utf-8")
-	h.Set("Cache-Control", "public, max-age=300")
-	h.Set("Access-Control-Allow-Origin", "*")
-	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
-	_, err := w.Write(JS)
-	return err
+	for name := range Modules {
+		mux.Handle("GET /comet/"+name, serve(serveModule(name)))
+	}
 }
 
 // checkOrigin answers pages of foreign origins only if the token's application lists them.

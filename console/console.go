@@ -35,7 +35,7 @@ type Options struct {
 	Queues  Queues
 	// Describe prints a task's payload: ids only.
 	Describe func(kind string, payload []byte) string
-	Module   []byte // the Comet client, an ES module
+	Modules  map[string][]byte // of the Comet client: tidings.js and tidings-bell.js
 	CometURL string // where browsers reach comet; "": where the page comes from
 	Demo     *Demo  // nil: no demo page
 	Now      func() time.Time
@@ -164,7 +164,7 @@ func (c *Console) Routes(mux *http.ServeMux) {
 // assetTypes are the files of assets that browsers may ask for.
 var assetTypes = map[string]string{
 	"console.css": "text/css; charset=utf-8", "console.js": script, "htmx.min.js": script, "demo.js": script, "inbox.js": script, "preferences.js": script,
-	"messages.js": script, "tidings.js": script,
+	"messages.js": script, "tidings.js": script, "tidings-bell.js": script,
 }
 
 const script = "text/javascript; charset=utf-8"
@@ -173,8 +173,8 @@ const script = "text/javascript; charset=utf-8"
 func (c *Console) asset(w http.ResponseWriter, r *http.Request) error {
 	name := r.PathValue("name")
 	kind, known := assetTypes[name]
-	body, err := c.Module, error(nil)
-	if name != "tidings.js" {
+	body, err := c.Modules[name], error(nil)
+	if body == nil {
 		body, err = assetFiles.ReadFile("assets/" + name)
 	}
 	if !known || err != nil {

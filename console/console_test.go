@@ -52,7 +52,7 @@ func newSite(t *testing.T) *site {
 		Environment: []tidings.Configured{{Integration: tidings.Integration{ID: "env", Channel: tidings.SMS, Provider: "test", State: tidings.IntegrationActive}, Values: map[string]string{"user": "plain", "password": "marker-env"}}}})
 	c, err := console.New(console.Options{
 		Door: middleware.NewDoor(middleware.Config{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}),
-		Auth: a, Platform: p, Record: s.db, Queues: noQueues{}, Now: time.Now, Module: []byte("export class Tidings {}"),
+		Auth: a, Platform: p, Record: s.db, Queues: noQueues{}, Now: time.Now, Modules: map[string][]byte{"tidings.js": []byte("export class Tidings {}"), "tidings-bell.js": []byte("// a bell")},
 		Send: func(_ context.Context, application string, body []byte) (tidings.ID, error) {
 			s.mu.Lock()
 			defer s.mu.Unlock()

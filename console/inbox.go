@@ -41,7 +41,7 @@ func (c *Console) getInbox(w http.ResponseWriter, r *http.Request) error {
 // cometPolicy is the policy of pages that open a connection to comet, which may have an origin of its own.
 func (c *Console) cometPolicy() string {
 	if u, err := url.Parse(c.CometURL); err == nil && u.Host != "" {
-		return strings.Replace(pagePolicy, "connect-src 'self'", "connect-src 'self' "+u.Scheme+"://"+u.Host, 1)
+		return strings.Replace(pagePolicy, "connect-src 'self'", "connect-src 'self' "+u.Scheme+"://"+u.Host+" ws"+strings.TrimPrefix(u.Scheme, "http")+"://"+u.Host, 1)
 	}
 	return pagePolicy
 }

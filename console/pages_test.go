@@ -232,7 +232,7 @@ func TestAFaultOfOursIsAPageWithoutItsInside(t *testing.T) {
 
 func TestEachAssetIsServedAndNoPageNeedsMoreThanItsPolicyGives(t *testing.T) {
 	s := newSite(t)
-	for _, name := range []string{"console.css", "console.js", "htmx.min.js", "demo.js", "inbox.js", "messages.js", "tidings.js"} {
+	for _, name := range []string{"console.css", "console.js", "htmx.min.js", "demo.js", "inbox.js", "messages.js", "tidings.js", "tidings-bell.js"} {
 		w := s.do("GET", "/assets/"+name, "", nil, nil)
 		if body, err := io.ReadAll(w.Body); w.Code != http.StatusOK || err != nil || len(body) == 0 {
 			t.Errorf("%s answers %d", name, w.Code)

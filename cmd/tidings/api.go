@@ -81,7 +81,7 @@ func (p *process) apiRoutes(mux *http.ServeMux, self string) error {
 		return err
 	}
 	c, err := console.New(console.Options{
-		Door: door, Auth: p.auth, Platform: configuration, Record: p.db, Now: time.Now, Demo: demo, Module: comet.JS, CometURL: p.cfg.CometURL,
+		Door: door, Auth: p.auth, Platform: configuration, Record: p.db, Now: time.Now, Demo: demo, Modules: comet.Modules, CometURL: p.cfg.CometURL,
 		Send: a.Send, Preview: a.Foretell, Broadcast: a.Broadcast, Proof: a.WriteProof, Health: p.health,
 		Monitor:  asynqmon.Options{RedisConnOpt: redisConnection{p.options}},
 		Queues:   queues{tasks.NewQueues(p.redis)},

@@ -32,11 +32,12 @@ function network(routes) {
 /** A socket that does what the server makes of it. */
 function sockets(serve) {
   return class {
-    constructor(address) {
-      this.address = address;
+    constructor(address, protocols) {
+      Object.assign(this, { address, protocols, said: [] });
       queueMicrotask(() => serve(this));
     }
-    hear(frame) { this.onmessage?.({ data: JSON.stringify(frame) }); }
+    send(text) { this.said.push(JSON.parse(text)); }
+    hear(frame) { this.readyState = 1; this.onmessage?.({ data: JSON.stringify(frame) }); }
     refuse() { this.onerror?.(); this.onclose?.({ code: 1006, reason: "" }); }
     close() { this.left = true; }
   };
@@ -78,23 +79,41 @@ test("every way in which frames are cut into chunks gives the same frames", () =
   }
 });
 
-test("a WebSocket is the first choice, with a ticket and never with the token", async () => {
+test("a WebSocket is the first choice, with the token outside of the address, and it carries the acknowledgements", async () => {
   const made = [];
   const WebSocket = sockets((s) => { made.push(s); s.hear(hello); s.hear({ cursor: "e.1", messages: [{ number: 1 }] }); });
-  const { asked, fetch } = network({ ticket: () => json({ ticket: "once" }), ack: () => new Response(null, { status: 204 }) });
+  const { asked, fetch } = network({});
   const { t, messages, errors } = await run({ fetch, WebSocket, token: () => "secret" }, (_, got) => got.messages.length === 1);
   assert.deepEqual(messages, [1]);
   assert.deepEqual(errors, []);
   assert.equal(t.transport, "ws");
-  assert.match(made[0].address, /^ws:\/\/node\/comet\/ws\?.*ticket=once/);
+  assert.match(made[0].address, /^ws:\/\/node\/comet\/ws\?client=/);
   assert.doesNotMatch(made[0].address, /secret/);
+  assert.deepEqual(made[0].protocols, ["tidings.v1", "bearer.secret"]);
+  assert.deepEqual(made[0].said, [{ ack: "e.1" }]);
   assert.equal(made[0].left, true);
-  assert.equal(asked.includes("ack"), true);
+  assert.deepEqual(asked, []);
+});
+
+test("what was read on another device: the counter follows", async () => {
+  let left = 3;
+  const { asked, fetch } = network({
+    unread: () => json({ unread: left }),
+    stream: ({ signal }) => { left = 1; return open(signal, hello, { cursor: "e.0", read: { ids: ["a", "b"] } }); },
+  });
+  const t = new Tidings({ ...fast, fetch, api: "", transports: ["stream"] });
+  const reads = [];
+  await new Promise((resolve) => {
+    t.subscribe({ read: (r) => reads.push(r), unread: (n) => n === 1 && reads.length && resolve() });
+  });
+  t.stop();
+  assert.deepEqual(reads, [{ ids: ["a", "b"] }]);
+  assert.ok(asked.filter((a) => a === "unread").length >= 2);
 });
 
 test("a node without WebSocket: the stream takes over at once, and nobody hears of an error", async () => {
   const WebSocket = sockets((s) => s.refuse());
-  const { fetch } = network({ ticket: () => json({ ticket: "x" }), stream: ({ signal }) => open(signal, hello) });
+  const { fetch } = network({ stream: ({ signal }) => open(signal, hello) });
   const { t, errors, states } = await run({ fetch, WebSocket }, connected);
   assert.equal(t.transport, "stream");
   assert.deepEqual(errors, []);
@@ -103,7 +122,7 @@ test("a node without WebSocket: the stream takes over at once, and nobody hears 
 
 test("a proxy that holds everything back until it ends: poll is what remains", async () => {
   const silent = ({ signal }) => new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
-  const { fetch } = network({ ticket: () => json({ ticket: "x" }), stream: silent, poll: () => json({ cursor: "e.3", messages: [] }) });
+  const { fetch } = network({ stream: silent, poll: () => json({ cursor: "e.3", messages: [] }) });
   const { t } = await run({ fetch, WebSocket: sockets(() => {}) }, connected);
   assert.equal(t.transport, "poll");
 });
@@ -111,7 +130,7 @@ test("a proxy that holds everything back until it ends: poll is what remains", a
 test("a better transport is tried again, and used when it works", async () => {
   let tries = 0;
   const WebSocket = sockets((s) => { if (++tries < 3) s.refuse(); else s.hear({ cursor: "e.1", heartbeat_ms: 25000, messages: [{ number: 1 }] }); });
-  const { fetch } = network({ ticket: () => json({ ticket: "x" }), stream: ({ signal }) => open(signal, hello) });
+  const { fetch } = network({ stream: ({ signal }) => open(signal, hello) });
   const { t, states, errors } = await run({ fetch, WebSocket, upgradeAfter: 30 }, (_, got) => got.messages.length === 1);
   assert.equal(t.transport, "ws");
   assert.equal(tries, 3);
@@ -119,10 +138,13 @@ test("a better transport is tried again, and used when it works", async () => {
   assert.deepEqual(errors, []);
 });
 
-test("a network that is down is no fault of the transport's", async () => {
+test("a network that is down and a node that is full are no fault of the transport's", async () => {
   let down = 5;
-  const WebSocket = sockets((s) => s.hear(hello));
-  const { fetch } = network({ ticket: () => { if (down-- > 0) throw new TypeError("failed to fetch"); return json({ ticket: "x" }); } });
+  const WebSocket = sockets((s) => { if (down > 0) s.refuse(); else s.hear(hello); });
+  const { fetch } = network({ stream: () => {
+    if (down-- > 2) throw new TypeError("failed to fetch");
+    return json({}, 503);
+  } });
   const { t, errors } = await run({ fetch, WebSocket }, connected);
   assert.equal(t.transport, "ws");
   assert.equal(errors.length, 5);
@@ -161,7 +183,7 @@ test("a node that is being stopped says when to come back", async () => {
 test("a code of 3500 or more is the end, also when only the socket's close says it", async () => {
   let opened = 0;
   const WebSocket = sockets((s) => { opened++; s.hear(hello); s.onclose({ code: 3501, reason: "too_many_open" }); });
-  const { fetch } = network({ ticket: () => json({ ticket: "x" }) });
+  const { fetch } = network({});
   const { closes } = await run({ fetch, WebSocket }, (t) => t.state === "stopped");
   assert.deepEqual(closes, [{ code: 3501, reason: "too_many_open" }]);
   assert.equal(opened, 1);

@@ -94,6 +94,7 @@ export class Tidings {
     this.unread = 0;
     this.state = "stopped";
     this.rank = 0; // of the transport in use
+    this.from = null; // the rank before transports failed in a row
     this.upgradeAt = Infinity;
     this.upgradeWait = this.options.upgradeAfter;
     this.failures = 0;
@@ -198,6 +199,7 @@ export class Tidings {
     const hidden = globalThis.document?.visibilityState === "hidden";
     if (!this.leading) return shown && this.#post({ hello: true });
     if (late > (hidden ? 75000 : 10000) || this.state === "connected" && now > this.deadline) this.#distrust();
+    else if (shown && this.#say({ ping: true })) this.deadline = Math.min(this.deadline, now + tick);
     else if (shown) this.hurry?.();
   }
 
@@ -419,8 +421,12 @@ export class Tidings {
   /** How long to wait after a failure. */
   #failed(error) {
     const missing = noSuchTransport.includes(error.status);
-    // What the network refuses to every request is no fault of the transport's. An answer of 503 is none either.
     if (!this.heard && !error.offline && (!error.status || missing) && this.#fallBack()) return 0;
+    if ((error.offline || error.status) && this.from !== null) { // it was no fault of the transports that failed just before, which cannot say why
+      this.rank = this.from;
+      if (this.rank === 0) this.upgradeAt = Infinity;
+    }
+    this.from = null;
     this.#emit("error", error);
     if (error.status === 403 || error.status === 400) return null;
     return this.#backoff(error.retry ?? 0);
@@ -432,6 +438,7 @@ export class Tidings {
       this.upgradeAt = Date.now() + this.upgradeWait;
       this.upgradeWait = Math.min(2 * this.upgradeWait, longestUpgrade);
     }
+    this.from ??= this.rank;
     this.rank = (this.rank + 1) % this.options.transports.length;
     if (this.rank === 0) this.upgradeAt = Infinity;
     return this.rank > 0;
@@ -471,7 +478,7 @@ export class Tidings {
     return response;
   }
 
-  /** A word that stands for the token once: neither WebSocket nor EventSource sends headers, and a token does not belong in a URL. */
+  /** A word that stands for the token once: EventSource sends no header. */
   async #ticket(signal) {
     try {
       const response = await this.#fetch(`${this.options.url}/comet/ticket`, { method: "POST", signal });
@@ -484,10 +491,11 @@ export class Tidings {
   async _ws(signal) {
     const { WebSocket } = this.options;
     if (!WebSocket) throw new Error("this browser has no WebSocket");
-    const ticket = await this.#ticket(signal);
-    const address = new URL(this.#url("ws", { ticket }), globalThis.location?.href);
+    const address = new URL(this.#url("ws"), globalThis.location?.href);
     address.protocol = address.protocol.replace("http", "ws");
-    const socket = new WebSocket(address.href);
+    // The one header that a page can choose. A token does not belong in a URL.
+    const socket = new WebSocket(address.href, ["tidings.v1", "bearer." + await this.#token()]);
+    this.socket = socket;
     try {
       await new Promise((resolve, reject) => {
         signal.addEventListener("abort", () => reject(new Error("silent for too long")));
@@ -503,6 +511,7 @@ export class Tidings {
         };
       });
     } finally {
+      this.socket = null;
       socket.close();
     }
   }
@@ -547,6 +556,7 @@ export class Tidings {
   receive(frame) {
     const first = !this.heard;
     this.heard = true;
+    this.from = null;
     if (this.rank === 0) {
       this.upgradeAt = Infinity;
       this.upgradeWait = this.options.upgradeAfter;
@@ -566,12 +576,24 @@ export class Tidings {
 
   /** Has the page see what a frame brings. */
   #take(frame) {
-    if (frame.read) this.#emit("read", frame.read);
+    if (frame.read) this.#readElsewhere(frame.read);
     if (frame.reset && this.cursor !== frame.cursor) this.#reset(frame.cursor);
     for (const message of frame.messages ?? []) this.#message(message, frame.cursor);
     if (frame.cursor && (epochOf(frame.cursor) !== epochOf(this.cursor) || numberOf(frame.cursor) >= numberOf(this.cursor))) {
       this.cursor = frame.cursor;
     }
+  }
+
+  /** On another device of the user's. The tab that leads asks how much is left, unless the frame says it. */
+  #readElsewhere(read) {
+    this.#emit("read", read);
+    if (read.unread !== undefined) this.#unread(read.unread);
+    else if (this.leading) this.#recount();
+  }
+
+  async #recount() {
+    const n = await this.#count();
+    if (n !== undefined) this.#post({ unread: n });
   }
 
   #message(message, cursor) {
@@ -604,6 +626,7 @@ export class Tidings {
   async #acknowledge() {
     clearTimeout(this.acking);
     this.acking = null;
+    if (this.#say({ ack: this.cursor })) return;
     const body = JSON.stringify({ client: this.client, cursor: this.cursor });
     const headers = { "Content-Type": "application/json", Authorization: `Bearer ${this.bearer}` };
     try { // keepalive: the page may be ending
@@ -612,6 +635,13 @@ export class Tidings {
     } catch {
       this.owing = true; // said again with the next frame, and then it says as much and more
     }
+  }
+
+  /** Says something on the WebSocket, if that is what connects. */
+  #say(what) {
+    if (this.socket?.readyState !== 1) return false;
+    this.socket.send(JSON.stringify(what));
+    return true;
   }
 
   /** Asks how much is unread, again if something came meanwhile: the answer may have been older. */
@@ -664,8 +694,7 @@ export class Tidings {
     const read = { mark, ...what };
     this.#emit("read", read);
     this.#post({ read });
-    const n = await this.#count();
-    if (n !== undefined) this.#post({ unread: n });
+    await this.#recount();
   }
 
   /** Puts off the moment at which the connection, or the leader, is taken for dead: the latter one or two beats later. */

@@ -1,5 +1,6 @@
 // The demo page: messages arrive over the transport that the person chooses, and the history is read from the API.
 import { Tidings } from "/assets/tidings.js";
+import "/assets/tidings-bell.js";
 import { answered, line, through as named } from "/assets/messages.js";
 
 const { user, lang, comet, texts: textsJSON } = document.body.dataset;
@@ -15,14 +16,13 @@ async function freshToken() {
   return token.token;
 }
 
-async function post(path, body, headers = {}) {
-  return answered(await fetch(path, {
-    method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json", ...headers },
-  }));
+async function post(path, body) {
+  return answered(await fetch(path, { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } }));
 }
 
-async function bearer() { return { Authorization: "Bearer " + await freshToken() }; }
-async function get(path) { return answered(await fetch(path, { headers: await bearer() })); }
+async function get(path) {
+  return answered(await fetch(path, { headers: { Authorization: "Bearer " + await freshToken() } }));
+}
 
 function note(text, wrong = false) {
   at("note").textContent = text;
@@ -65,16 +65,13 @@ function redraw(id, changes) {
 
 // Reading.
 
-async function markRead(id) {
-  await post("/v1/inbox/read", { ids: [id] }, await bearer());
-  redraw(id, { read_at: new Date().toISOString() });
-  await countUnread();
-}
+const markRead = (id) => client.markRead(id);
 
-async function countUnread() {
-  const { unread } = await get("/v1/inbox/unread");
-  client.setUnread(unread);
-  return unread;
+// marked is heard whatever was marked where: by this page, its bell, another tab or another device.
+function marked({ ids = [], up_to = "" }) {
+  for (const [id, { message }] of [...shown]) {
+    if (!message.read_at && (ids.includes(id) || id <= up_to)) redraw(id, { read_at: new Date().toISOString() });
+  }
 }
 
 function showUnread(n) {
@@ -155,10 +152,11 @@ const states = { connecting: "connecting", connected: "open", waiting: "waiting"
 function listen(transport) {
   client?.stop();
   client = new Tidings({
-    url: comet || "", token: freshToken, transports: [transport], client: clientName(),
-    unread: async () => (await get("/v1/inbox/unread")).unread,
+    url: comet || "", api: "", token: freshToken, transports: [transport], client: clientName(),
   });
+  at("bell").client = client;
   client.on("message", arrive);
+  client.on("read", marked);
   client.on("gone", () => loadHistory().catch(failed));
   client.on("reset", () => { note(texts.reset); loadHistory().catch(failed); });
   client.on("unread", showUnread);
@@ -199,9 +197,7 @@ function start() {
   on("older", "click", () => loadHistory(true));
   on("read-all", "click", async () => {
     if (!newest) return;
-    await post("/v1/inbox/read", { up_to: newest }, await bearer());
-    for (const [id, { message }] of shown) if (!message.read_at) redraw(id, { read_at: new Date().toISOString() });
-    await countUnread();
+    await client.markAllRead(newest);
     await loadHistory();
   });
   listen(transport);

@@ -50,9 +50,6 @@ function ended() {
 
 const headers = () => ({ Authorization: "Bearer " + token });
 const get = async (path) => answered(await fetch(path, { headers: headers() }));
-const post = async (path, body) => answered(await fetch(path, {
-  method: "POST", body: JSON.stringify(body), headers: { ...headers(), "Content-Type": "application/json" },
-}));
 
 // The list.
 
@@ -125,16 +122,13 @@ function arrive(message) {
 
 // Reading.
 
-async function markRead(id) {
-  await post("/v1/inbox/read", { ids: [id] });
-  redraw(id, { read_at: new Date().toISOString() });
-  await count();
-}
+const markRead = (id) => client.markRead(id);
 
-async function count() {
-  const { unread } = await get("/v1/inbox/unread");
-  client?.setUnread(unread);
-  return unread;
+// marked is heard whatever was marked where: by this page, another tab or another device.
+function marked({ ids = [], up_to = "" }) {
+  for (const [id, { message }] of [...shown]) {
+    if (!message.read_at && (ids.includes(id) || id <= up_to)) redraw(id, { read_at: new Date().toISOString() });
+  }
 }
 
 function showUnread(n) {
@@ -164,8 +158,9 @@ function clientName() {
 
 function listen() {
   const transports = ["stream", "events", "poll"];
-  client = new Tidings({ url: comet || "", transports, token: () => token, client: clientName(), unread: async () => (await get("/v1/inbox/unread")).unread });
+  client = new Tidings({ url: comet || "", api: "", transports, token: () => token, client: clientName() });
   client.on("message", arrive);
+  client.on("read", marked);
   client.on("gone", () => load().catch(failed));
   client.on("reset", () => { note(texts.reset); load().catch(failed); });
   client.on("unread", showUnread);
@@ -180,8 +175,7 @@ on("dimension", "change", () => load());
 on("older", "click", () => load(true));
 on("read-all", "click", async () => {
   if (!newest) return;
-  await post("/v1/inbox/read", { up_to: newest });
-  await count();
+  await client.markAllRead(newest);
   await load();
 });
 // The address takes a new token: the merchant's page renews it so.
