@@ -163,7 +163,7 @@ func hear(t *testing.T, many int, list ...func(*http.Request) (*http.Response, e
 		case e.Gone > 0:
 			heard = append(heard, fmt.Sprint("gone ", e.Gone))
 		default:
-			heard = append(heard, "read "+string(e.Read))
+			heard = append(heard, fmt.Sprint(e.Marked.Mark, e.Marked.IDs, *e.Marked.Unread))
 		}
 		if count++; count == many {
 			return errEnough
@@ -183,14 +183,14 @@ func TestASubscriptionGoesOnWhateverEndsItsConnections(t *testing.T) {
 			stream(message(1), message(2), `{"cursor":"e.2","close":{"code":3000,"reason":"going_away","retry_ms":9000}}`),
 			answer(401, `{"code":"unauthenticated"}`),
 			stream(`{"cursor":"e.4","messages":[{"number":2},{"number":3,"gone":true},{"number":4}]}`, `{"cursor":"e.4","close":{"code":3001,"reason":"token_expired"}}`),
-			stream(`{"cursor":"f.9","reset":true}`, `{"cursor":"f.9","read":{"ids":["x"]}}`, `{"cursor":"f.11","messages":[{"number":10},{"number":11}]}`))
+			stream(`{"cursor":"f.9","reset":true}`, `{"cursor":"f.9","marked":{"mark":"read","ids":["x"],"unread":3}}`, `{"cursor":"f.11","messages":[{"number":10},{"number":11}]}`))
 		if !errors.Is(err, errEnough) {
 			t.Fatal(err)
 		}
 		want := `1|failed: tidings: the server was silent for too long|failed: tidings: Get "http://node/comet/stream?client=n&cursor=e.1": connection reset by peer|` +
 			`failed: tidings: 503 unavailable|2|failed: tidings: the server ended the subscription: going_away (3000)|` +
 			`failed: tidings: 401 unauthenticated|gone 3|4|failed: tidings: the server ended the subscription: token_expired (3001)|` +
-			`reset f.9|read {"ids":["x"]}|10|11`
+			`reset f.9|read[x] 3|10|11`
 		if got := strings.Join(heard, "|"); got != want {
 			t.Errorf("%s", got)
 		}

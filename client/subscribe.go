@@ -39,15 +39,15 @@ type Subscription struct {
 	acks  *acks
 }
 
-// Event is one thing that a user's list says: exactly one of Message, Gone, Reset and Read is set.
+// Event is one thing that a user's list says: exactly one of Message, Gone, Reset and Marked is set.
 type Event struct {
 	Message *Notification
 	// Gone is the number of a message that the user may no longer see.
 	Gone int64
 	// Reset tells that the list is another one, or that the cursor is too far behind: read the inbox anew. What follows is new.
 	Reset bool
-	// Read is what the user marked on another device, as the server said it.
-	Read json.RawMessage
+	// Marked is what the user marked in a browser or on a device. It is not kept for who is not connected just then.
+	Marked *Marked
 	// Cursor is where the subscription stands once this is handled.
 	Cursor string
 }
@@ -64,6 +64,14 @@ type Notification struct {
 	Via         []string  `json:"via"`
 	At          time.Time `json:"at"`
 	Replaces    bool      `json:"replaces"` // an older message may be gone from the inbox
+}
+
+// Marked is what a user marked: these messages, or all up to one; neither where the token shows only some types.
+type Marked struct {
+	Mark   string   `json:"mark"` // "seen", "read" or "archive"
+	IDs    []string `json:"ids"`
+	UpTo   string   `json:"up_to"`
+	Unread *int     `json:"unread"` // how many are unread now; nil: not said
 }
 
 // Closed is why the server ended a connection: 3000 to 3499 come back by themselves, 3500 to 3999 end Run.
@@ -88,7 +96,7 @@ type frame struct {
 	Messages    []json.RawMessage `json:"messages"`
 	Reset       bool              `json:"reset"`
 	HeartbeatMS int64             `json:"heartbeat_ms"`
-	Read        json.RawMessage   `json:"read"`
+	Marked      *Marked           `json:"marked"`
 	Close       *Closed           `json:"close"`
 }
 
@@ -286,8 +294,8 @@ func (s *Subscription) take(ctx context.Context, f frame, handle func(context.Co
 	if had, number := parse(s.Cursor); f.Cursor != "" && (had != epoch || number < upTo) {
 		s.Cursor = f.Cursor
 	}
-	if f.Read != nil {
-		return give(Event{Read: f.Read, Cursor: s.Cursor})
+	if f.Marked != nil {
+		return give(Event{Marked: f.Marked, Cursor: s.Cursor})
 	}
 	return nil
 }

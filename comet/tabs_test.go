@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/network"
 	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 )
@@ -168,7 +169,7 @@ func leader(t *testing.T, a, b *tab) (leads, follows *tab) {
 }
 
 func TestTwoTabsShareOneConnectionAndBothHearEverythingOnce(t *testing.T) {
-	for _, transport := range []string{"stream", "events", "poll"} {
+	for _, transport := range []string{"ws", "stream", "events", "poll"} {
 		t.Run(transport, func(t *testing.T) {
 			b := newTabs(t)
 			s := b.node(nil)
@@ -238,6 +239,59 @@ func (p *tab) freeze(state cdppage.SetWebLifecycleStateState) {
 	p.all.t.Helper()
 	err := chromedp.Do(p.ctx, chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
 		_, err := cdp.Call(ctx, target, cdppage.SetWebLifecycleState, cdppage.SetWebLifecycleStateParams{State: state})
+		return err
+	}))
+	if err != nil {
+		p.all.t.Fatal(err)
+	}
+}
+
+func TestANetworkThatIsCutLosesNothing(t *testing.T) {
+	b := newTabs(t)
+	s := b.node(nil)
+	one, two := b.open(s, ""), b.open(s, "") // the default: the first choice is a WebSocket
+	titles := b.send(2)
+	for _, p := range []*tab{one, two} {
+		p.has(titles...)
+		p.until(`tidings.transport === "ws"`)
+	}
+	for _, p := range []*tab{one, two} {
+		p.network(false)
+	}
+	b.until("the server is left", func() bool { return s.Connections() == 0 })
+	titles = b.send(10)
+	leads, _ := leader(t, one, two)
+	leads.until(`tidings.state !== "connected"`)
+	for _, p := range []*tab{one, two} {
+		p.network(true)
+	}
+	titles = append(titles, b.send(2)...)
+	one.has(titles...)
+	two.has(titles...)
+	if n := s.Connections(); n != 1 {
+		t.Errorf("%d connections", n)
+	}
+}
+
+// conditions are the parameters of networkConditions: bytes a second, -1 for no limit.
+type conditions struct {
+	Offline  bool    `json:"offline"`
+	Latency  float64 `json:"latency"`
+	Download float64 `json:"downloadThroughput"`
+	Upload   float64 `json:"uploadThroughput"`
+}
+
+// networkConditions is what the browser's own switch does. It is older than the commands of cdproto.
+var networkConditions = cdp.Command[conditions, cdp.Empty]{Method: "Network.emulateNetworkConditions"}
+
+// network cuts the tab off, or joins it again.
+func (p *tab) network(on bool) {
+	p.all.t.Helper()
+	err := chromedp.Do(p.ctx, chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		if _, err := cdp.Call(ctx, target, network.Enable, network.EnableParams{}); err != nil {
+			return err
+		}
+		_, err := cdp.Call(ctx, target, networkConditions, conditions{Offline: !on, Download: -1, Upload: -1})
 		return err
 	}))
 	if err != nil {

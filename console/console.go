@@ -36,8 +36,8 @@ type Options struct {
 	// Describe prints a task's payload: ids only.
 	Describe func(kind string, payload []byte) string
 	Modules  map[string][]byte // of the Comet client: tidings.js and tidings-bell.js
-	CometURL string // where browsers reach comet; "": where the page comes from
-	Demo     *Demo  // nil: no demo page
+	CometURL string            // where browsers reach comet; "": where the page comes from
+	Demo     *Demo             // nil: no demo page
 	Now      func() time.Time
 	// Link opens the token of an unsubscribe link; ok is false when it is none of ours.
 	Link func(token string) (s tidings.Subscription, ok bool)

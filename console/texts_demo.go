@@ -5,7 +5,7 @@ var demoTexts = map[string]map[string]string{
 	"en": {
 		"title": "Messages", "language": "中文", "user": "You are", "send": "Send an example", "transport": "Connection",
 		"refund": "Refund requested", "code": "Sign-in code (SMS)", "notice": "Notice of maintenance",
-		"poll": "Long poll", "stream": "Stream", "events": "SSE",
+		"poll": "Long poll", "stream": "Stream", "events": "SSE", "ws": "WebSocket",
 		"connecting": "Connecting…", "open": "Connected", "waiting": "Not connected, trying again…", "closed": "Disconnected",
 		"now": "Arriving now", "nothing": "Nothing yet. Send an example, or use the curl line that the server printed.",
 		"history": "History", "unread": "unread", "only_unread": "Unread only", "from": "Reached you through", "everywhere": "everywhere",
@@ -16,7 +16,7 @@ var demoTexts = map[string]map[string]string{
 	"zh": {
 		"title": "消息", "language": "English", "user": "当前用户", "send": "发送示例", "transport": "连接方式",
 		"refund": "退款申请", "code": "登录验证码（短信）", "notice": "维护通知",
-		"poll": "长轮询", "stream": "流", "events": "SSE",
+		"poll": "长轮询", "stream": "流", "events": "SSE", "ws": "WebSocket",
 		"connecting": "正在连接…", "open": "已连接", "waiting": "连接中断，正在重试…", "closed": "已断开",
 		"now": "实时消息", "nothing": "暂无消息。可发送示例，或使用服务器打印的 curl 命令。",
 		"history": "历史消息", "unread": "未读", "only_unread": "仅看未读", "from": "送达途径", "everywhere": "全部",

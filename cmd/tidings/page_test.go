@@ -103,7 +103,7 @@ func TestAPersonWatchesMessagesArriveOverEachTransport(t *testing.T) {
 	u := startDemoUp(t, nil)
 	ctx := browser(t)
 	do(t, ctx, chromedp.EmulateViewport(1280, 900), chromedp.Navigate(u.url+"/demo?lang=en"))
-	for i, transport := range []string{"events", "stream", "poll"} {
+	for i, transport := range []string{"events", "ws", "stream", "poll"} {
 		do(t, ctx, click(`input[value="`+transport+`"]`),
 			until(`document.getElementById("state").dataset.state === "open" && document.getElementById("state").dataset.transport === "`+transport+`"`),
 			click(`button[data-example="refund"]`),
@@ -111,8 +111,8 @@ func TestAPersonWatchesMessagesArriveOverEachTransport(t *testing.T) {
 			until(`document.getElementById("unread").textContent === "`+strconv.Itoa(i+1)+` unread"`))
 	}
 	picture(t, ctx, "demo-wide")
-	do(t, ctx, click(`#live li:first-child button`), until(`document.querySelectorAll("#live li.new").length === 2`),
-		until(`document.getElementById("unread").textContent === "2 unread"`),
+	do(t, ctx, click(`#live li:first-child button`), until(`document.querySelectorAll("#live li.new").length === 3`),
+		until(`document.getElementById("unread").textContent === "3 unread"`),
 		click("#read-all"), until(`document.querySelectorAll("li.new").length === 0 && document.getElementById("unread").hidden`))
 
 	// Another user, in Chinese, on a phone.

@@ -99,7 +99,7 @@ test("what was read on another device: the counter follows", async () => {
   let left = 3;
   const { asked, fetch } = network({
     unread: () => json({ unread: left }),
-    stream: ({ signal }) => { left = 1; return open(signal, hello, { cursor: "e.0", read: { ids: ["a", "b"] } }); },
+    stream: ({ signal }) => { left = 1; return open(signal, hello, { cursor: "e.0", marked: { mark: "read", ids: ["a", "b"] } }); },
   });
   const t = new Tidings({ ...fast, fetch, api: "", transports: ["stream"] });
   const reads = [];
@@ -107,7 +107,7 @@ test("what was read on another device: the counter follows", async () => {
     t.subscribe({ read: (r) => reads.push(r), unread: (n) => n === 1 && reads.length && resolve() });
   });
   t.stop();
-  assert.deepEqual(reads, [{ ids: ["a", "b"] }]);
+  assert.deepEqual(reads, [{ mark: "read", ids: ["a", "b"] }]);
   assert.ok(asked.filter((a) => a === "unread").length >= 2);
 });
 

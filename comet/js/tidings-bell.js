@@ -209,6 +209,7 @@ export class TidingsBell extends (globalThis.HTMLElement ?? Object) {
   #marked({ ids = [], up_to, mark = "read" }) {
     const at = new Date().toISOString();
     const meant = (i) => ids.includes(i.id) || up_to !== undefined && i.id <= up_to; // ids grow with time
+    if (!ids.length && up_to === undefined) return this.#renew(); // it is not said what
     if (mark === "archive") this.#items = this.#items.filter((i) => !meant(i));
     else if (mark === "read") for (const i of this.#items) if (meant(i)) i.read_at ??= at;
     this.#list();

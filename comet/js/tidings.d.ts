@@ -34,7 +34,10 @@ export interface Gone {
   gone: true;
 }
 
-/** What was marked, in this tab, another one or on another device: these messages, or all up to one. */
+/**
+ * What was marked, in this tab, another one or on another device: these messages, or all up to one. With neither (the token
+ * shows only some types) read the list anew. It may be told twice.
+ */
 export interface Read {
   mark?: "seen" | "read" | "archive";
   ids?: string[];
@@ -55,7 +58,7 @@ export interface Frame {
   messages?: (Message | Gone)[];
   reset?: boolean;
   heartbeat_ms?: number;
-  read?: Read;
+  marked?: Read;
   close?: Close;
 }
 

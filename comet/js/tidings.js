@@ -576,7 +576,7 @@ export class Tidings {
 
   /** Has the page see what a frame brings. */
   #take(frame) {
-    if (frame.read) this.#readElsewhere(frame.read);
+    if (frame.marked) this.#marked(frame.marked);
     if (frame.reset && this.cursor !== frame.cursor) this.#reset(frame.cursor);
     for (const message of frame.messages ?? []) this.#message(message, frame.cursor);
     if (frame.cursor && (epochOf(frame.cursor) !== epochOf(this.cursor) || numberOf(frame.cursor) >= numberOf(this.cursor))) {
@@ -584,10 +584,10 @@ export class Tidings {
     }
   }
 
-  /** On another device of the user's. The tab that leads asks how much is left, unless the frame says it. */
-  #readElsewhere(read) {
-    this.#emit("read", read);
-    if (read.unread !== undefined) this.#unread(read.unread);
+  /** What the user marked anywhere. The tab that leads asks how much is left, where the frame does not say it. */
+  #marked(marked) {
+    this.#emit("read", marked);
+    if (marked.unread !== undefined) this.#unread(marked.unread);
     else if (this.leading) this.#recount();
   }
 
@@ -639,7 +639,7 @@ export class Tidings {
 
   /** Says something on the WebSocket, if that is what connects. */
   #say(what) {
-    if (this.socket?.readyState !== 1) return false;
+    if (this.socket?.readyState !== 1 || !this.heard) return false; // before its first word the list may be another one
     this.socket.send(JSON.stringify(what));
     return true;
   }

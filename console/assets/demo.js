@@ -68,7 +68,8 @@ function redraw(id, changes) {
 const markRead = (id) => client.markRead(id);
 
 // marked is heard whatever was marked where: by this page, its bell, another tab or another device.
-function marked({ ids = [], up_to = "" }) {
+function marked({ mark, ids = [], up_to = "" }) {
+  if (mark !== "read") return;
   for (const [id, { message }] of [...shown]) {
     if (!message.read_at && (ids.includes(id) || id <= up_to)) redraw(id, { read_at: new Date().toISOString() });
   }
@@ -176,7 +177,7 @@ function showState(state, transport) {
 
 function start() {
   const kept = localStorage.getItem("tidings.demo.transport");
-  const transport = ["events", "stream", "poll"].includes(kept) ? kept : "events";
+  const transport = ["ws", "events", "stream", "poll"].includes(kept) ? kept : "events";
   for (const radio of document.querySelectorAll("input[name=transport]")) {
     radio.checked = radio.value === transport;
     radio.addEventListener("change", () => {

@@ -125,7 +125,8 @@ function arrive(message) {
 const markRead = (id) => client.markRead(id);
 
 // marked is heard whatever was marked where: by this page, another tab or another device.
-function marked({ ids = [], up_to = "" }) {
+function marked({ mark, ids = [], up_to = "" }) {
+  if (mark !== "read") return;
   for (const [id, { message }] of [...shown]) {
     if (!message.read_at && (ids.includes(id) || id <= up_to)) redraw(id, { read_at: new Date().toISOString() });
   }
@@ -157,8 +158,7 @@ function clientName() {
 }
 
 function listen() {
-  const transports = ["stream", "events", "poll"];
-  client = new Tidings({ url: comet || "", api: "", transports, token: () => token, client: clientName() });
+  client = new Tidings({ url: comet || "", api: "", token: () => token, client: clientName() });
   client.on("message", arrive);
   client.on("read", marked);
   client.on("gone", () => load().catch(failed));
