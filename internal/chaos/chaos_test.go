@@ -18,10 +18,11 @@ var (
 	messages = flag.Int("chaos.messages", 2500, "messages to send")
 	rate     = flag.Int("chaos.rate", 90, "messages a second")
 	every    = flag.Duration("chaos.every", 2*time.Second, "between two blows")
+	layout   = flag.String("chaos.redis", "single", "single, sentinel or cluster")
 )
 
 func TestNothingIsLostOrDoubledWhileEverythingIsKilled(t *testing.T) {
-	s := open(t)
+	s := open(t, *layout)
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	browsers, leave := s.browse(ctx)

@@ -19,7 +19,6 @@ import (
 
 	"tidings/internal/fleet"
 	"tidings/internal/kanneltest"
-	"tidings/internal/redistest"
 	"tidings/internal/sim/baidu"
 	"tidings/internal/sqltest"
 )
@@ -37,7 +36,7 @@ type site struct {
 	api    *fleet.Process
 	worker []*fleet.Process
 	comet  []*fleet.Process
-	redis  *redistest.Server
+	redis  *conveyor
 	kannel *kanneltest.Kannel
 	baidu  *baidu.Simulator
 	sms    *lossy // between us and Kannel
@@ -75,11 +74,13 @@ func newLossy(t *testing.T, target string) *lossy {
 // lose swallows the next n answers.
 func (l *lossy) lose(n int32) { l.armed.Store(n) }
 
-func open(t *testing.T) *site {
+func open(t *testing.T, layout string) *site {
 	t.Helper()
 	s := &site{t: t}
 	database := sqltest.Postgres(t)
-	s.redis = redistest.Start(t, "--appendonly", "yes", "--appendfsync", "everysec", "--stream-node-max-bytes", "512")
+	conveyor, err := openConveyor(t, layout)
+	must(t, err)
+	s.redis = conveyor
 	s.kannel = kanneltest.Start(t, kanneltest.Options{ReportAfter: 50 * time.Millisecond})
 	s.baidu = baidu.New(baidu.Config{Apps: []baidu.App{{Key: baiduKey, Secret: baiduSign, Android: true, AnyDevice: true}}})
 	t.Cleanup(s.baidu.Close)
@@ -96,7 +97,7 @@ func open(t *testing.T) *site {
 	port, err := fleet.Port()
 	must(t, err)
 	public := fmt.Sprintf("http://127.0.0.1:%d", port)
-	s.fleet = fleet.New(dir, binary, database, s.redis.URL,
+	s.fleet = fleet.New(dir, binary, database, s.redis.url,
 		"TIDINGS_KANNEL_URL="+s.sms.URL+sms.Path, "TIDINGS_KANNEL_USER="+s.kannel.User, "TIDINGS_KANNEL_PASSWORD="+s.kannel.Password,
 		"TIDINGS_BAIDU_URL="+s.push.URL, "TIDINGS_BAIDU_KEY="+baiduKey, "TIDINGS_BAIDU_SECRET="+baiduSign, "TIDINGS_BAIDU_DEVICE_TYPE=3",
 		"TIDINGS_PUBLIC_URL="+public, "TIDINGS_RECEIPT_WINDOW=18s")
