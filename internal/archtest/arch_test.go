@@ -42,7 +42,7 @@ var allowed = map[string][]string{
 	"internal/redistest":   {"internal/proctest"},
 	"internal/fleet":       {"internal/proctest"},
 	"internal/bench":       {"internal/fleet", "internal/redistest", "internal/sqltest"},
-	"internal/chaos":       {"internal/fleet", "internal/kanneltest", "internal/redistest", "internal/sim/baidu", "internal/sqltest"},
+	"internal/chaos":       {"internal/fleet", "internal/kanneltest", "internal/proctest", "internal/redistest", "internal/sim/baidu", "internal/sqltest"},
 	"internal/kanneltest":  {"internal/proctest", "internal/sim/operator"},
 	"internal/walk":        {},
 	"internal/sim/aliyun":  {"internal/sim/phones"}, // the SMS providers reach the same phones
