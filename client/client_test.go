@@ -101,7 +101,6 @@ func TestWhatIsPublishedArrivesOnceAndInOrderWhileTheServerIsKilled(t *testing.T
 	again := 0
 	err = s.Run(ctx, func(_ context.Context, e client.Event) error {
 		again++
-		context.AfterFunc(ctx, func() {})
 		if e.Message == nil || e.Message.Number != 50 {
 			return fmt.Errorf("%+v", e)
 		}

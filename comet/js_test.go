@@ -32,6 +32,8 @@ func TestTheBrowserModuleReceivesEverythingOverEveryTransport(t *testing.T) {
 
 func TestTheBrowserModuleOnNetworksThatAreNotWell(t *testing.T) { nodeTest(t, "js/network.test.mjs") }
 
+func TestTheTypesSayWhatTheModulesHave(t *testing.T) { nodeTest(t, "js/types.test.mjs") }
+
 // nodeTest runs a test of the module's.
 func nodeTest(t *testing.T, file string, env ...string) {
 	t.Helper()

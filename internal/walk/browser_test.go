@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,8 +25,8 @@ type window struct {
 }
 
 // open starts a browser. What pages complain about (exceptions, refused scripts) fails the test; the 401 of a page
-// that asks to sign in first is no fault, nor is the 404 of one that is not there.
-func open(t *testing.T) window {
+// that asks to sign in first is no fault, nor is the 404 of one that is not there, nor what holds one of the words of expected.
+func open(t *testing.T, expected ...string) window {
 	t.Helper()
 	options := append([]chromedp.ExecAllocatorOption{}, chromedp.DefaultExecAllocatorOptions[:]...)
 	options = append(options, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
@@ -41,7 +42,8 @@ func open(t *testing.T) window {
 	go func() {
 		defer close(listened)
 		for m, err := range said {
-			if err == nil && (m.Type == chromedp.ConsoleException || m.Type == chromedp.ConsoleError) && !strings.Contains(m.Text, "401") && !strings.HasPrefix(m.URL, up.URL+"/console/none") {
+			if err == nil && (m.Type == chromedp.ConsoleException || m.Type == chromedp.ConsoleError) && !strings.Contains(m.Text, "401") && !strings.HasPrefix(m.URL, up.URL+"/console/none") &&
+				!slices.ContainsFunc(expected, func(word string) bool { return strings.Contains(m.Text, word) }) {
 				t.Errorf("the browser says: %s %s", m.Text, m.URL)
 			}
 		}
