@@ -43,6 +43,8 @@ type Config struct {
 	// SignProof makes the signature under a broadcast's proof, VerifyProof tells whether it made one.
 	SignProof   func(tidings.ProofSeal) string
 	VerifyProof func(tidings.ProofSeal) bool
+	// Marked tells a user's open connections what he marked; nil: nobody does.
+	Marked func(ctx context.Context, user string, m tidings.Marked) error
 	// Ready are the checks behind /readyz, by name.
 	Ready   map[string]func(context.Context) error
 	OpenAPI []byte

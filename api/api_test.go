@@ -40,8 +40,9 @@ type bundle struct {
 	log     *lockedBuffer
 	mu      sync.Mutex
 	now     time.Time
-	app     string // a key of shop with every scope
-	other   string // the same of application "pos"
+	marked  []string // what users' pages were told
+	app     string   // a key of shop with every scope
+	other   string   // the same of application "pos"
 }
 
 // lockedBuffer is a log that several goroutines write.
@@ -78,7 +79,13 @@ func setup(t *testing.T, db *sql.DB) *bundle {
 			Origins: func(ctx context.Context, o string) bool { return authenticator.OriginAllowed(ctx, o, "") },
 		}),
 		Reports: reporting{},
-		Ready:   map[string]func(context.Context) error{"sql": db.Ready},
+		Marked: func(_ context.Context, user string, m tidings.Marked) error {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.marked = append(b.marked, fmt.Sprintf("%s %s %v %v %d", user, m.Mark, m.IDs, m.UpTo, m.Unread))
+			return nil
+		},
+		Ready: map[string]func(context.Context) error{"sql": db.Ready},
 	})
 	b.handler = b.api.Handler()
 	b.furnish()

@@ -112,6 +112,9 @@ func (a *API) markInbox(m tidings.Mark) handler {
 		if err != nil {
 			return err
 		}
+		if n > 0 {
+			a.tellMarked(r.Context(), p.User, m, ids, upTo)
+		}
 		return middleware.WriteJSON(w, http.StatusOK, changed{n})
 	}
 }

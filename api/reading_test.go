@@ -65,6 +65,9 @@ func TestMarksAreCheckedBeforeTheyAreSet(t *testing.T) {
 			t.Errorf("%s", got)
 		}
 		b.ok(200, "POST", "/v1/inbox/seen", token, `{"up_to":"0000000000001"}`)
+		if len(b.marked) != 0 { // nothing changed
+			t.Errorf("pages were told %q", b.marked)
+		}
 		if got := b.ok(200, "GET", "/v1/inbox/unread", token, ""); strings.TrimSpace(got) != `{"unread":0}` {
 			t.Errorf("%s", got)
 		}

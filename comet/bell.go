@@ -11,6 +11,7 @@ import (
 //
 //	e <user> <number> <entry as JSON, or nothing when it is large>   the user has a new number
 //	t <user> <client> <fence> <code>                                 close that client's connections of a lower fence
+//	m <user> <tidings.Marked as JSON>                                the user marked something
 //
 // Several stand in one word, a line each.
 
@@ -22,6 +23,7 @@ type bell struct {
 	client string          // "": the bell is about an entry
 	fence  int64
 	code   Code
+	marked json.RawMessage // nil: not about marks
 }
 
 func parseBell(s string) (bell, error) {
@@ -34,6 +36,8 @@ func parseBell(s string) (bell, error) {
 		ok = parseEntryBell(&b, rest) && ok
 	case "t":
 		ok = parseCloseBell(&b, rest) && ok
+	case "m":
+		ok = parseMarkBell(&b, rest) && ok
 	default:
 		ok = false
 	}

@@ -53,7 +53,11 @@ func (s *Streams) ring(ctx context.Context, bells rung) error {
 				size += len(lines[n])
 				n++
 			}
-			pipe.SPublish(ctx, bellChannel(node), strings.Join(lines[:n], "\n"))
+			if s.sharded {
+				pipe.SPublish(ctx, bellChannel(node), strings.Join(lines[:n], "\n"))
+			} else {
+				pipe.Publish(ctx, bellChannel(node), strings.Join(lines[:n], "\n"))
+			}
 			lines = lines[n:]
 		}
 	}
@@ -151,6 +155,8 @@ func (n *Node) hearBell(line string) {
 	switch {
 	case err != nil:
 		n.Logger.Warn("a bell was not understood", "error", err)
+	case b.marked != nil:
+		n.tell(b.user, b.marked)
 	case b.client != "":
 		n.replaced(b.user, b.client, b.fence, b.code)
 	default:

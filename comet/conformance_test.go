@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -383,4 +384,42 @@ func TestAReaderThatTakesNothingIsCut(t *testing.T) {
 			g.until("it is cut", func() bool { g.send(s.Streams, "ann", text); return s.Connections() == 0 })
 		})
 	}
+}
+
+func TestWhatAUserMarkedReachesAllOfHisPagesOnEveryNode(t *testing.T) {
+	everyTransport(t, func(t *testing.T, transport string) {
+		g := newRig(t)
+		a, b := g.node(nil), g.node(nil)
+		one := a.open("/comet/"+transport+"?client=c1", g.token("ann"))
+		two := b.open("/comet/"+transport+"?client=c2", g.token("ann"))
+		some := b.open("/comet/"+transport+"?client=c3", g.token("ann", "invoice"))
+		other := b.open("/comet/"+transport+"?client=c4", g.token("bob"))
+		for _, p := range []*page{one, two, some, other} {
+			p.frame()
+		}
+		g.until("all are held", func() bool { return a.Connections() == 1 && b.Connections() == 3 })
+		m := tidings.Marked{Mark: tidings.MarkRead, IDs: []tidings.ID{7, 8}, Unread: 3}
+		if err := a.Streams.Marked(t.Context(), "ann", m); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range []*page{one, two} {
+			if h := p.frame(); h.Cursor != "e1.0" || h.Marked == nil || !reflect.DeepEqual(*h.Marked, m) {
+				t.Fatalf("%+v %+v", h, h.Marked)
+			}
+		}
+		if h := some.frame(); h.Marked == nil || h.Marked.Mark != tidings.MarkRead || h.Marked.IDs != nil || h.Marked.Unread != 0 {
+			t.Fatalf("a token for some types heard %+v", h.Marked)
+		}
+		g.until("polls wait again", func() bool { return a.Connections() == 1 && b.Connections() == 3 })
+		if err := a.Streams.Marked(t.Context(), "ann", tidings.Marked{Mark: tidings.MarkArchive, UpTo: 9}); err != nil {
+			t.Fatal(err)
+		}
+		if h := two.frame(); h.Marked == nil || h.Marked.UpTo != 9 || h.Marked.IDs != nil {
+			t.Fatalf("%+v", h.Marked)
+		}
+		g.send(a.Streams, "bob", "x")
+		if h := other.frame(); h.Marked != nil || len(h.Messages) != 1 {
+			t.Fatalf("another user heard %+v", h.Marked)
+		}
+	})
 }

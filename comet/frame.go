@@ -30,8 +30,9 @@ func (t transport) contentType() string {
 type frame struct {
 	cursor    Cursor // the client has everything up to here once it has the frame
 	items     []item
-	reset     bool          // the list is another one or too far ahead: reload the inbox, go on with the cursor
-	heartbeat time.Duration // hello: the longest silence to expect
+	reset     bool            // the list is another one or too far ahead: reload the inbox, go on with the cursor
+	heartbeat time.Duration   // hello: the longest silence to expect
+	marked    json.RawMessage // what the user marked
 	close     *Close
 }
 
@@ -78,6 +79,10 @@ func (f frame) appendJSON(b []byte, messages bool) []byte {
 	if f.heartbeat > 0 {
 		b = append(b, `,"heartbeat_ms":`...)
 		b = strconv.AppendInt(b, f.heartbeat.Milliseconds(), 10)
+	}
+	if f.marked != nil {
+		b = append(b, `,"marked":`...)
+		b = append(b, f.marked...)
 	}
 	if f.close != nil {
 		c, _ := json.Marshal(f.close) // numbers and a word

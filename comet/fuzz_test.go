@@ -21,12 +21,16 @@ func FuzzACursorHasOneSpelling(f *testing.F) {
 }
 
 func FuzzABellIsUnderstoodOrRefused(f *testing.F) {
-	for _, s := range []string{`e ann 7 {"number":7}`, "e ann 7 ", "t ann c1 123 3500", "e  1 ", "x", "t ann c1 1 9"} {
+	for _, s := range []string{`e ann 7 {"number":7}`, "e ann 7 ", "t ann c1 123 3500", "e  1 ", "x", "t ann c1 1 9", `m ann {"mark":"read","ids":["a"],"unread":1}`, "m ann {}"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		b, err := parseBell(s)
 		if err != nil {
+			return
+		}
+		if b.marked != nil {
+			checkFrame(t, frame{cursor: Cursor{Epoch: "e1", Number: 1}, marked: b.marked})
 			return
 		}
 		if b.user == "" || b.client == "" && b.number <= 0 || b.client != "" && b.code.text() == "" {
@@ -56,7 +60,11 @@ func checkFrames(t *testing.T, entry json.RawMessage) {
 	if entry == nil {
 		return
 	}
-	f := frame{cursor: Cursor{Epoch: "e1", Number: 1}, items: []item{{number: 1, entry: entry}}}
+	checkFrame(t, frame{cursor: Cursor{Epoch: "e1", Number: 1}, items: []item{{number: 1, entry: entry}}})
+}
+
+func checkFrame(t *testing.T, f frame) {
+	t.Helper()
 	for _, kind := range []transport{poll, stream, events} {
 		text := string(f.encode(kind))
 		lines := strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' })

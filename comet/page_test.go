@@ -219,7 +219,7 @@ func (p *page) frame() heard {
 		if err != nil {
 			p.t.Fatal(err)
 		}
-		if len(h.Messages) > 0 || h.Reset || h.Close != nil || h.HeartbeatMS > 0 {
+		if len(h.Messages) > 0 || h.Reset || h.Close != nil || h.HeartbeatMS > 0 || h.Marked != nil {
 			return h
 		}
 	}

@@ -272,6 +272,7 @@ type heard struct {
 		Gone   bool
 	}
 	HeartbeatMS int64 `json:"heartbeat_ms"`
+	Marked      *tidings.Marked
 	Close       *Close
 }
 

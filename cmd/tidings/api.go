@@ -70,6 +70,7 @@ func (p *process) apiRoutes(mux *http.ServeMux, self string) error {
 	a := api.New(api.Config{
 		Store: p.db, Auth: p.auth, Tokens: p.tokens, Door: door, Now: time.Now, Ready: p.ready, OpenAPI: tidings.OpenAPI,
 		Platform:    configuration,
+		Marked:      p.streams.Marked,
 		Reports:     reports{p},
 		SignProof:   func(s tidings.ProofSeal) string { return auth.SignProof(p.master, s) },
 		VerifyProof: func(s tidings.ProofSeal) bool { return auth.VerifyProof(p.master, s) },

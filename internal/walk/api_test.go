@@ -1,9 +1,13 @@
 package walk
 
 import (
+	"bufio"
+	"context"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"tidings"
 )
@@ -138,7 +142,15 @@ func arrives(t *testing.T, user, application string, id tidings.ID, body string)
 		return len(inbox.Data) == 1 && inbox.Data[0].Body == body
 	})
 	inbox := get[list[tidings.InboxItem]](page, "/v1/inbox")
+	other := listens(t, token)
 	page.must(200, "POST", "/v1/inbox/read", object{"ids": []string{inbox.Data[0].ID.String()}})
+	for told := false; !told; {
+		line, err := other.ReadString('\n')
+		if err != nil {
+			t.Fatalf("what the user read did not reach his other page: %v", err)
+		}
+		told = strings.Contains(line, `"marked":{"mark":"read","ids":["`+inbox.Data[0].ID.String()+`"],"unread":0}`)
+	}
 	if left := get[list[tidings.InboxItem]](page, "/v1/inbox?unread=true"); len(left.Data) != 0 {
 		t.Errorf("unread is still %+v", left.Data)
 	}
@@ -146,6 +158,28 @@ func arrives(t *testing.T, user, application string, id tidings.ID, body string)
 	if len(trace.Data) == 0 || trace.Data[0].User != user {
 		t.Errorf("the trace is %+v", trace.Data)
 	}
+}
+
+// listens opens another page of the user's: a stream of lines.
+func listens(t *testing.T, token string) *bufio.Reader {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	t.Cleanup(cancel)
+	r, err := http.NewRequestWithContext(ctx, "GET", up.URL+"/comet/stream?client=walk", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	answer, err := plain.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = answer.Body.Close() })
+	lines := bufio.NewReader(answer.Body)
+	if hello, err := lines.ReadString('\n'); err != nil || !strings.Contains(hello, "heartbeat_ms") {
+		t.Fatalf("the stream begins with %q, %v", hello, err)
+	}
+	return lines
 }
 
 // auditSays wants rows of these actions by an actor, and the whole log to hold.
