@@ -57,8 +57,8 @@ type Options struct {
 	AllowOrigin func(ctx context.Context, origin, application string) bool
 	// ID names the node, a valid name; default: random. Two nodes of one ID are told apart by their start.
 	ID string
-	// MaxConnections is how many connections the node holds; one more is answered 503. Default: 80 % of the descriptors
-	// that the process may have, so that the rest of it still works.
+	// MaxConnections is how many connections the node holds; one more is answered 503. Default: 95 % of the descriptors
+	// that the process may have: the rest of it needs a hundred or two.
 	MaxConnections int
 	// PerUser is how many connections a user has on all nodes; one more closes the oldest. Default 10.
 	PerUser int
@@ -103,7 +103,7 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	orDefault(&o.MaxConnections, descriptors()*8/10)
+	orDefault(&o.MaxConnections, descriptors()*95/100)
 	orDefault(&o.PerUser, 10)
 	orDefault(&o.Buffer, 256<<10)
 	orDefault(&o.Behind, 10_000)

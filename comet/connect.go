@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"tidings/middleware"
@@ -37,7 +38,7 @@ func (n *Node) connect(w http.ResponseWriter, r *http.Request, t transport) erro
 		return err
 	}
 	c := n.newConn(q, t)
-	n.shards.join(c, q.claims.User)
+	n.shards.join(c, strings.Clone(q.claims.User)) // not the whole request that it is a part of
 	started := false
 	defer func() {
 		if !started {
@@ -70,7 +71,7 @@ func (n *Node) newConn(q request, t transport) *conn {
 	now := n.clock.now()
 	beating := n.Heartbeat * time.Duration(80+rand.N(21)) / 100 //nolint:gosec // not a secret
 	return &conn{
-		node: n, client: q.client, types: slices.Clone(q.claims.Types), transport: t, keepAlive: t == poll,
+		node: n, client: strings.Clone(q.client), types: slices.Clone(q.claims.Types), transport: t, keepAlive: t == poll,
 		expires: q.claims.Expires.UnixMilli(),
 		answer:  now + q.wait.Milliseconds(),
 		beating: beating.Milliseconds(), beat: now + beating.Milliseconds(),

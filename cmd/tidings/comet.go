@@ -98,9 +98,13 @@ func (p *process) startComet(ctx context.Context, doors *inherited) error {
 
 // cometRoutes starts a node and puts its routes on mux.
 func (p *process) cometRoutes(mux *http.ServeMux) (*comet.Node, error) {
+	heartbeat, err := time.ParseDuration(p.cfg.Heartbeat)
+	if err != nil || heartbeat < time.Second || heartbeat > 10*time.Minute {
+		return nil, errors.New("TIDINGS_HEARTBEAT is a duration from 1s to 10m")
+	}
 	node, err := comet.NewNode(comet.Options{
 		Streams: p.streams, History: p.db, Tokens: p.tokens, Logger: p.log, Registry: p.registry, ID: p.cfg.Node,
-		AllowOrigin: p.auth.OriginAllowed,
+		AllowOrigin: p.auth.OriginAllowed, Heartbeat: heartbeat,
 	})
 	if err != nil {
 		return nil, err

@@ -19,7 +19,7 @@ type config struct {
 	Listen, AdminListen, PublicURL                    string
 	Data, AdminToken, Secret, SecretOld               string
 	Lanes, Channels, Concurrency, ReceiptWindow, Node string
-	Processes                                         string
+	Processes, Heartbeat                              string
 	KannelURL, KannelUser                             string
 	KannelPassword, KannelFrom                        string
 	BaiduURL, BaiduKey, BaiduSecret                   string
@@ -94,6 +94,8 @@ var settings = []setting{
 		reason: "comet processes on one port, kept by a parent; 0 is this one process alone, which holds as many connections as it may have descriptors"},
 	{name: "endpoint-networks", group: forWorkers, fallback: "", field: func(c *config) *string { return &c.EndpointNetworks },
 		reason: "networks in which endpoints of applications may be called besides public addresses, also by http: 10.20.0.0/16; empty, because whoever makes an endpoint could else reach into ours"},
+	{name: "heartbeat", group: forComet, fallback: "25s", field: func(c *config) *string { return &c.Heartbeat },
+		reason: "the longest silence on a held connection; proxies cut silent ones after 60s, some mobile networks after 30s; 55s costs half as much with very many connections"},
 	{name: "kannel-url", group: forWorkers, fallback: "http://127.0.0.1:13013/cgi-bin/sendsms", field: func(c *config) *string { return &c.KannelURL },
 		reason: "Kannel's own default port on this machine"},
 	{name: "kannel-user", group: forWorkers, fallback: "", field: func(c *config) *string { return &c.KannelUser },
