@@ -41,7 +41,7 @@ var allowed = map[string][]string{
 	"internal/sqltest":     {"sql", "internal/proctest"},
 	"internal/redistest":   {"internal/proctest"},
 	"internal/fleet":       {"internal/proctest"},
-	"internal/bench":       {"internal/fleet", "internal/redistest", "internal/sqltest"},
+	"internal/bench":       {".", "auth", "comet", "sql", "internal/fleet", "internal/proctest", "internal/redistest", "internal/sqltest"},
 	"internal/chaos":       {"internal/fleet", "internal/kanneltest", "internal/proctest", "internal/redistest", "internal/sim/baidu", "internal/sqltest"},
 	"internal/kanneltest":  {"internal/proctest", "internal/sim/operator"},
 	"internal/walk":        {},

@@ -22,7 +22,13 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("what to measure: road, idle, single or batch")
+		return errors.New("what to measure: road, comet, idle, single or batch")
+	}
+	switch args[0] { // with flags of their own
+	case "comet":
+		return cometBench(ctx, args[1:])
+	case "crowd": // a child process that holds clients
+		return crowdChild(args[1:])
 	}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	seconds := flags.Int("seconds", 4, "length of each measurement; loads are measured in four turns")
@@ -42,6 +48,6 @@ func run(ctx context.Context, args []string) error {
 	case "raw": // the child process that road measures itself against
 		return rawChild(ctx, *address, span)
 	default:
-		return fmt.Errorf("nothing called %q to measure: road, idle, single or batch", args[0])
+		return fmt.Errorf("nothing called %q to measure: road, comet, idle, single or batch", args[0])
 	}
 }
