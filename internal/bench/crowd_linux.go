@@ -67,9 +67,9 @@ type member struct {
 
 // States of a client.
 const (
-	idle0      uint8 = iota // not connected, and not to be
-	connecting              // connect(2) is under way
-	asked                   // the request is sent, the head of the answer not yet there
+	unconnected uint8 = iota // not connected, and not to be
+	connecting               // connect(2) is under way
+	asked                    // the request is sent, the head of the answer not yet there
 	listening
 	waiting // to come back
 )
@@ -217,6 +217,7 @@ func (c *crowd) event(i int32, events uint32) {
 		if code, err := unix.GetsockoptInt(int(m.fd), unix.SOL_SOCKET, unix.SO_ERROR); err != nil || code != 0 {
 			c.Refused++
 			c.end(i)
+			c.soon()
 			return
 		}
 		if events&unix.EPOLLOUT == 0 {
@@ -387,10 +388,17 @@ func (c *crowd) end(i int32) {
 // later has the client come back, if that is asked for: after a random while, as a browser does.
 func (c *crowd) later(i int32) {
 	m := &c.members[i]
-	m.state = idle0
+	m.state = unconnected
 	if c.Back > 0 && !c.stopped {
 		m.state = waiting
 		c.back = append(c.back, comeback{time.Now().Add(time.Duration(rand.IntN(c.Back)) * time.Millisecond), i})
+	}
+}
+
+// soon has the client that was put off last try another node within a second: as a balancer would that knows which one is down.
+func (c *crowd) soon() {
+	if n := len(c.back); n > 0 {
+		c.back[n-1].at = time.Now().Add(time.Duration(rand.IntN(1000)) * time.Millisecond)
 	}
 }
 
