@@ -137,6 +137,16 @@ type Receipt struct {
 	ProviderID string // the provider's own id of the hand-over, if the report names it
 	Kind       ReceiptKind
 	Detail     string // the provider's words, without phone numbers and texts
+	Raw        string // the report as it came, kept sealed; "" of an answer
+	Answer     bool   // it answers a question of ours
+}
+
+// By is how a receipt came, as the metrics count it.
+func (r Receipt) By() string {
+	if r.Answer {
+		return "query"
+	}
+	return "receipt"
 }
 
 // Balance compares what each stage expected with the rows that exist.

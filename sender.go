@@ -66,6 +66,12 @@ type Question struct {
 	At         time.Time // of the call
 }
 
+// Asked is a question for the provider of an integration.
+type Asked struct {
+	Question
+	Integration string
+}
+
 // Reporter is a Sender whose provider calls us with reports of delivery.
 type Reporter interface {
 	Sender

@@ -120,6 +120,7 @@ type Settlement struct {
 	// DropAddress says that the address is dead.
 	DropAddress bool
 	Integration string // of an interrupted attempt
+	Provider    string // the driver that made it
 	Message     ID
 	User        string
 	Channel     Channel

@@ -64,7 +64,11 @@ func (a *API) report(w http.ResponseWriter, r *http.Request, integration string,
 	if err != nil {
 		return err
 	}
+	raw := raw(r, body)
 	for _, receipt := range receipts {
+		if receipt.Raw == "" {
+			receipt.Raw = raw
+		}
 		if err := a.keep(r.Context(), integration, report.Attempt, receipt); err != nil {
 			return err
 		}
@@ -77,6 +81,15 @@ func (a *API) report(w http.ResponseWriter, r *http.Request, integration string,
 	w.WriteHeader(answer.Status)
 	_, err = io.WriteString(w, answer.Body)
 	return err
+}
+
+// raw is a report as it came, without what we ourselves put into its URL: the signatures are nobody's to read.
+func raw(r *http.Request, body []byte) string {
+	query := r.URL.Query()
+	for _, ours := range []string{"sig", "key"} {
+		query.Del(ours)
+	}
+	return r.Method + " " + query.Encode() + "\n" + string(body)
 }
 
 // keep records a receipt of an attempt that the integration made: the signed one, or the one that the report names.

@@ -11,9 +11,6 @@ import (
 	"tidings"
 )
 
-// firstQuestion is when a provider that sends no reports is first asked what became of an attempt.
-const firstQuestion = 5 * time.Second
-
 // send makes the attempts of a chunk over a line, and returns those deliveries that another integration takes.
 func (d delivering) send(ctx context.Context, line tidings.Line, chunk []tidings.Outgoing) (again []tidings.Item, err error) {
 	places := line.Calls
@@ -137,9 +134,9 @@ func sendError(err error) *tidings.SendError {
 // settlement says what becomes of an attempt and its delivery. What was certainly not taken goes on to another integration that is
 // well; if all were tried it waits, or has failed. What may have been taken goes nowhere.
 func (d delivering) settlement(line tidings.Line, o tidings.Outgoing, a tidings.Accepted, e *tidings.SendError) tidings.Settlement {
-	s := tidings.Settlement{Attempt: o.Call.Attempt, User: o.User, Channel: o.Channel, State: tidings.Sent, ProviderID: a.ProviderID, Parts: a.Segments}
+	s := tidings.Settlement{Attempt: o.Call.Attempt, User: o.User, Channel: o.Channel, Provider: line.Sender.Provider(), State: tidings.Sent, ProviderID: a.ProviderID, Parts: a.Segments}
 	if e == nil {
-		s.AskAt = d.askAt(line.Integration)
+		s.AskAt = d.askAt(line.Integration, tidings.Sent)
 		return s
 	}
 	s.Reason, s.Detail, s.DropAddress = e.Reason, e.Error(), e.AddressDead
@@ -148,7 +145,7 @@ func (d delivering) settlement(line tidings.Line, o tidings.Outgoing, a tidings.
 	wait := 1 + rand.N(tidings.Backoff(d.claim.Segment.Lane, o.Attempt)) // full jitter
 	switch {
 	case e.Outcome == tidings.Unknown:
-		s.State, s.AskAt = tidings.UnknownEnd, d.askAt(line.Integration)
+		s.State, s.AskAt = tidings.UnknownEnd, d.askAt(line.Integration, tidings.UnknownEnd)
 		if o.Policy == tidings.AtLeastOnce {
 			s.RetryAt = d.window
 		}
@@ -166,14 +163,6 @@ func (d delivering) settlement(line tidings.Line, o tidings.Outgoing, a tidings.
 
 // configurationPause parks a delivery while our account at the provider is at fault: retries would only be burnt.
 const configurationPause = time.Minute
-
-// askAt is when the provider is asked about an attempt; 0: it cannot be.
-func (d delivering) askAt(integration string) time.Duration {
-	if _, ok := d.board.Sender(integration).(tidings.Querier); ok {
-		return firstQuestion
-	}
-	return 0
-}
 
 // settle records results even when the task's time is up: a result that is lost makes its delivery unknown.
 func (d delivering) settle(ctx context.Context, ss []tidings.Settlement) (err error) {

@@ -59,7 +59,7 @@ func (d delivering) unknown(attempts []tidings.Settlement, left []tidings.Outgoi
 	}
 	for i, a := range attempts {
 		attempts[i].State, attempts[i].Reason = tidings.UnknownEnd, tidings.Interrupted
-		attempts[i].AskAt = d.askAt(a.Integration)
+		attempts[i].AskAt = d.askAt(a.Integration, tidings.UnknownEnd)
 		if again[key{a.Message, a.User}] {
 			attempts[i].RetryAt = d.window
 		}

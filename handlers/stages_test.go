@@ -25,16 +25,21 @@ func eachWorld(t *testing.T, test func(t *testing.T, w *world, raw *dbsql.DB)) {
 		t.Run(name, func(t *testing.T) {
 			url := url(t)
 			w := newWorld(t, sqltest.Open(t, url))
-			driver, source := "pgx", url
-			if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
-				driver, source = "sqlite", "file:"+path+"?_pragma=busy_timeout(10000)"
-			}
-			raw, err := dbsql.Open(driver, source)
-			must(t, err)
-			t.Cleanup(func() { must(t, raw.Close()) })
-			test(t, w, raw)
+			test(t, w, behind(t, url))
 		})
 	}
+}
+
+// behind is a connection behind the store's back.
+func behind(t *testing.T, url string) *dbsql.DB {
+	driver, source := "pgx", url
+	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
+		driver, source = "sqlite", "file:"+path+"?_pragma=busy_timeout(10000)"
+	}
+	raw, err := dbsql.Open(driver, source)
+	must(t, err)
+	t.Cleanup(func() { must(t, raw.Close()) })
+	return raw
 }
 
 func change(t testing.TB, raw *dbsql.DB, statement string) {

@@ -40,7 +40,7 @@ func (db *DB) Outgoing(ctx context.Context, c tidings.Claim, items []tidings.Ite
 	types := map[string]tidings.MessageType{}
 	out := make([]tidings.Outgoing, len(rows))
 	for i, r := range rows {
-		value, err := db.sealer.Open(r.Address)
+		value, err := db.openAddress(r.Address)
 		if err != nil {
 			return nil, fmt.Errorf("the address of user %s on %s: %w", r.User, c.Segment.Channel, err)
 		}
@@ -63,6 +63,14 @@ func (db *DB) Outgoing(ctx context.Context, c tidings.Claim, items []tidings.Ite
 		db.unsubscribe(&out[i].Call, c.Segment, r.Type, t)
 	}
 	return out, db.before(ctx, c.Segment.Channel, out)
+}
+
+// openAddress opens a sealed address; one that is gone is empty.
+func (db *DB) openAddress(sealed string) (string, error) {
+	if sealed == "" {
+		return "", nil
+	}
+	return db.sealer.Open(sealed)
 }
 
 // before reads the earlier attempts of those deliveries that have any.
@@ -205,6 +213,11 @@ func (db *DB) Settle(ctx context.Context, ss []tidings.Settlement) error {
 	if err != nil {
 		return err
 	}
+	for _, s := range ss {
+		if s.State == tidings.UnknownEnd {
+			db.metrics.unknown(string(s.Channel), s.Provider)
+		}
+	}
 	return db.dropAddresses(ctx, ss)
 }
 
@@ -249,13 +262,14 @@ func (db *DB) Interrupted(ctx context.Context, c tidings.Claim, out []tidings.Ou
 		Message     int64  `db:"message_id"`
 		User        string `db:"user_id"`
 		Integration string
+		Provider    string
 	}
 	if err := db.Select(ctx, &rows, "interrupted", outgoingColumns(out), string(c.Segment.Channel)); err != nil {
 		return nil, err
 	}
 	ss := make([]tidings.Settlement, len(rows))
 	for i, r := range rows {
-		ss[i] = tidings.Settlement{Attempt: tidings.ID(r.ID), Message: tidings.ID(r.Message), User: r.User, Channel: c.Segment.Channel, Integration: r.Integration}
+		ss[i] = tidings.Settlement{Attempt: tidings.ID(r.ID), Message: tidings.ID(r.Message), User: r.User, Channel: c.Segment.Channel, Integration: r.Integration, Provider: r.Provider}
 	}
 	return ss, nil
 }
@@ -280,67 +294,4 @@ func (db *DB) Hold(ctx context.Context, c tidings.Channel, out []tidings.Outgoin
 	waits := ints(out, func(tidings.Outgoing) int64 { return wait().Microseconds() })
 	_, err := db.Exec(ctx, "hold-queued", append(outgoingColumns(out), waits), string(c), string(why))
 	return err
-}
-
-// receiptMoves says what each kind of receipt makes of its attempt and delivery.
-var receiptMoves = map[tidings.ReceiptKind]struct {
-	attempt, delivery tidings.State
-	reason            tidings.Reason
-}{
-	tidings.ReceiptDelivered:    {tidings.Sent, tidings.Delivered, tidings.NoReason},
-	tidings.ReceiptAccepted:     {tidings.Sent, tidings.Sent, tidings.NoReason},
-	tidings.ReceiptBuffered:     {tidings.Sent, tidings.Sent, tidings.NoReason},
-	tidings.ReceiptNotDelivered: {tidings.Failed, tidings.Failed, tidings.NotDelivered},
-	tidings.ReceiptRejected:     {tidings.Failed, tidings.Failed, tidings.ProviderRefused},
-}
-
-// ReportedAttempt tells which integration made an attempt; "" of one that is older than integrations.
-func (db *DB) ReportedAttempt(ctx context.Context, attempt tidings.ID) (integration string, err error) {
-	err = db.Get(ctx, &integration, "integration-of-attempt", int64(attempt))
-	return integration, notFound(err, "attempt", attempt)
-}
-
-// AttemptOf finds an integration's attempt by the id that its provider gave it. An id that it gave to several, a batch's, names none
-// of them.
-func (db *DB) AttemptOf(ctx context.Context, integration, providerID string) (tidings.ID, error) {
-	var ids []int64
-	if err := db.Select(ctx, &ids, "attempt-of", integration, clip(providerID)); err != nil {
-		return 0, err
-	}
-	if len(ids) != 1 {
-		return 0, tidings.Errorf(tidings.NotFound, "no single attempt is known to the provider as %s", clip(providerID))
-	}
-	return tidings.ID(ids[0]), nil
-}
-
-// Receive records a receipt and moves its attempt and delivery, forward only: receipts come late, twice and out of order.
-func (db *DB) Receive(ctx context.Context, r tidings.Receipt) error {
-	move, ok := receiptMoves[r.Kind]
-	if !ok {
-		return tidings.Errorf(tidings.Invalid, "there is no kind of receipt %q", r.Kind)
-	}
-	budgets := db.budgets(ctx)
-	return db.tx(ctx, func(t *tx) error {
-		var a struct {
-			Message   int64  `db:"message_id"`
-			User      string `db:"user_id"`
-			Channel   string
-			N         int64
-			StartedAt int64 `db:"started_at"`
-		}
-		if err := t.Get(ctx, &a, "attempt-by-id", int64(r.Attempt)); err != nil {
-			return notFound(err, "attempt", r.Attempt)
-		}
-		if _, err := t.Exec(ctx, "insert-receipt", int64(db.ids.Next()), int64(r.Attempt), string(r.Kind), clip(r.Detail)); err != nil {
-			return err
-		}
-		// The delivery first: Settle and Begin lock in this order too.
-		if _, err := t.Exec(ctx, "receipt-delivery", a.Message, a.User, a.Channel, string(move.delivery), string(move.reason), a.N); err != nil {
-			return err
-		}
-		if _, err := t.Exec(ctx, "receipt-attempt", int64(r.Attempt), string(move.attempt), string(move.reason)); err != nil {
-			return err
-		}
-		return t.settleBudget(ctx, budgets && a.Channel == string(tidings.SMS), []int64{int64(r.Attempt)})
-	})
 }

@@ -2,8 +2,10 @@ package sql
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// Metrics counts the group commits.
+// Metrics counts the group commits, and the attempts of which nobody knows.
 type Metrics struct {
+	unknowns *prometheus.CounterVec
+	settles  *prometheus.CounterVec
 	batches  prometheus.Histogram
 	commits  prometheus.Histogram
 	replayed prometheus.Counter
@@ -22,6 +24,23 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		split: prometheus.NewCounter(prometheus.CounterOpts{Name: "tidings_accept_split_total",
 			Help: "Group commits that failed and were tried again in halves."}),
 	}
-	r.MustRegister(m.batches, m.commits, m.replayed, m.split)
+	m.unknowns = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tidings_attempts_unknown_total",
+		Help: "Attempts that ended without anybody knowing whether the provider took them."}, []string{"channel", "provider"})
+	m.settles = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tidings_attempts_settled_total",
+		Help: "Unknown attempts that were settled, by receipt (the provider reported), query (it was asked) or policy (sent again)."},
+		[]string{"channel", "provider", "by"})
+	r.MustRegister(m.batches, m.commits, m.replayed, m.split, m.unknowns, m.settles)
 	return m
+}
+
+func (m *Metrics) unknown(channel, provider string) {
+	if m != nil {
+		m.unknowns.WithLabelValues(channel, provider).Inc()
+	}
+}
+
+func (m *Metrics) settled(channel, provider, by string, n int) {
+	if m != nil {
+		m.settles.WithLabelValues(channel, provider, by).Add(float64(n))
+	}
 }

@@ -8,7 +8,7 @@ import (
 // resealBatch is how many addresses are sealed anew in one transaction.
 const resealBatch = 500
 
-// Reseal seals every address and every integration's and endpoint's secrets under the current key of the Sealer that is not, and makes the blind indexes
+// Reseal seals every address, every kept report and every integration's and endpoint's secrets under the current key of the Sealer that is not, and makes the blind indexes
 // anew, in batches, while other processes go on. progress hears how many are done. Stopped in its middle, it goes on where it was when it is
 // called again. What can no longer be opened is left as it is, counted in lost, and named in the log by the user's id.
 func (db *DB) Reseal(ctx context.Context, progress func(done, of int)) (done, lost int, err error) {
@@ -38,6 +38,11 @@ func (db *DB) Reseal(ctx context.Context, progress func(done, of int)) (done, lo
 		done++
 	}
 	sealed, unopened, err := db.resealEndpoints(ctx)
+	total, done, lost = total+sealed+unopened, done+sealed, lost+unopened
+	if err != nil {
+		return done, lost, err
+	}
+	sealed, unopened, err = db.resealReceipts(ctx)
 	total, done, lost = total+sealed+unopened, done+sealed, lost+unopened
 	if err != nil {
 		return done, lost, err

@@ -32,7 +32,7 @@ type Options struct {
 	Log   *slog.Logger     // nil: slog.Default()
 	// OnAccept is told of segments right after the commit that wrote them: the relay's fast path.
 	OnAccept func([]tidings.Segment)
-	// Metrics counts the group commits; nil counts nothing.
+	// Metrics counts the group commits and unknown attempts; nil counts nothing.
 	Metrics *Metrics
 }
 
@@ -58,6 +58,7 @@ type DB struct {
 	sealer   Sealer
 	ids      *tidings.IDs
 	log      *slog.Logger
+	metrics  *Metrics
 	accept   *committer
 	finisher finisher
 	recent   *recent
@@ -85,7 +86,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db.sealer, db.log, db.recent = o.Sealer, o.Log, newRecent()
+	db.sealer, db.log, db.metrics, db.recent = o.Sealer, o.Log, o.Metrics, newRecent()
 	if err := db.begin(ctx, o); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}

@@ -2,6 +2,7 @@ package sql
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"tidings"
@@ -127,8 +128,9 @@ func (db *DB) Due(ctx context.Context, limit int) (segments []tidings.Segment, e
 	if err != nil {
 		return nil, err
 	}
+	var again []unknownRow
 	err = db.tx(ctx, func(t *tx) error {
-		segments = reminded
+		segments, again = reminded, nil
 		var due []dueRow
 		if err := t.Select(ctx, &due, "due-deliveries", limit); err != nil || len(due) == 0 {
 			return err
@@ -147,6 +149,9 @@ func (db *DB) Due(ctx context.Context, limit int) (segments []tidings.Segment, e
 		if err != nil {
 			return err
 		}
+		if again, err = t.unknownAgain(ctx, due); err != nil {
+			return err
+		}
 		if err := db.knowBroadcasts(ctx, due); err != nil {
 			return err
 		}
@@ -160,6 +165,11 @@ func (db *DB) Due(ctx context.Context, limit int) (segments []tidings.Segment, e
 		segments = append(reminded[:len(reminded):len(reminded)], segmentsOf(rows)...)
 		return t.run(ctx, insertSegments(rows))
 	})
+	if err == nil {
+		for _, r := range again {
+			db.metrics.settled(r.Channel, r.Provider, "policy", r.N)
+		}
+	}
 	for _, more := range []func(context.Context, map[string]bool, int) ([]tidings.Segment, error){db.escalate, db.summarise} {
 		if err == nil {
 			var made []tidings.Segment
@@ -168,6 +178,24 @@ func (db *DB) Due(ctx context.Context, limit int) (segments []tidings.Segment, e
 		}
 	}
 	return segments, err
+}
+
+type unknownRow struct {
+	Channel, Provider string
+	N                 int
+}
+
+// unknownAgain counts the deliveries that go out again though nobody knows what became of them, as their policy allows.
+func (t *tx) unknownAgain(ctx context.Context, due []dueRow) (rows []unknownRow, err error) {
+	again := slices.DeleteFunc(slices.Clone(due), func(d dueRow) bool {
+		state, _ := d.next()
+		return d.State != string(tidings.UnknownEnd) || state != tidings.Queued
+	})
+	if len(again) == 0 {
+		return nil, nil
+	}
+	return rows, t.Select(ctx, &rows, "providers-of-unknown", columns(ints(again, func(d dueRow) int64 { return d.Message }),
+		strs(again, func(d dueRow) string { return d.User }), strs(again, func(d dueRow) string { return d.Channel })))
 }
 
 func (db *DB) dueSegments(due []dueRow) (rows []segmentRow) {

@@ -102,7 +102,7 @@ var beijing = time.FixedZone("UTC+8", 8*60*60)
 
 // Query asks what became of a push on a device. JPush answers VIP accounts only. A push that was never answered has no id to ask
 // for; it may be sent again with its cid instead.
-func (s *Sender) Query(ctx context.Context, q tidings.Question) (tidings.Receipt, error) {
+func (s *VIP) Query(ctx context.Context, q tidings.Question) (tidings.Receipt, error) {
 	if q.ProviderID == "" {
 		return tidings.Receipt{}, nil
 	}

@@ -38,6 +38,7 @@ var Driver = tidings.Driver{
 		{Name: "master_secret", Secret: true, Required: true, Help: "the app's Master Secret"},
 		{Name: "sandbox", Default: "false", Help: "true: iOS pushes go through Apple's sandbox, for development builds"},
 		{Name: "batch", Default: "false", Help: "true: up to 1000 devices share a call, and nothing drops a repeat; false: one by one, repeats dropped by cid"},
+		{Name: "vip", Default: "false", Help: "true: a VIP account, which is asked what arrived on each device; not with batch"},
 		{Name: "url", Default: "https://api.jpush.cn", Help: "scheme and host of the push API"},
 		{Name: "report_url", Default: "https://report.jpush.cn", Help: "scheme and host of the report API, which tells VIP accounts what arrived"},
 	},
@@ -72,7 +73,10 @@ func open(s tidings.Setup) (tidings.Sender, error) {
 		}
 		return b
 	}
-	sandbox, batch := flag("sandbox"), flag("batch")
+	sandbox, batch, vip := flag("sandbox"), flag("batch"), flag("vip")
+	if batch && vip {
+		errs.Add("vip", "malformed", "goes without batch: who shares a call cannot be asked for by itself")
+	}
 	if err := errs.Err(tidings.Invalid); err != nil {
 		return nil, err
 	}
@@ -81,6 +85,9 @@ func open(s tidings.Setup) (tidings.Sender, error) {
 			"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(s.Values["app_key"]+":"+s.Values["master_secret"]))}}}
 	if batch {
 		return &Batcher{a}, nil
+	}
+	if vip {
+		return &VIP{Sender{account: a, keys: newPool(a)}}, nil
 	}
 	return &Sender{account: a, keys: newPool(a)}, nil
 }
@@ -91,16 +98,22 @@ func (a account) Provider() string { return "jpush" }
 // Close drops the kept connections.
 func (a account) Close() { a.client.Close() }
 
-// Sender pushes to one device a call. It is a tidings.Keyer and a tidings.Querier.
+// Sender pushes to one device a call. It is a tidings.Keyer.
 type Sender struct {
 	account
 	keys *pool
 }
 
-var _ interface {
-	tidings.Keyer
-	tidings.Querier
-} = (*Sender)(nil)
+// VIP is a Sender whose account may ask what became of its pushes. It is a tidings.Querier.
+type VIP struct{ Sender }
+
+var (
+	_ tidings.Keyer = (*Sender)(nil)
+	_ interface {
+		tidings.Keyer
+		tidings.Querier
+	} = (*VIP)(nil)
+)
 
 // Send pushes to one device.
 func (s *Sender) Send(ctx context.Context, c tidings.Call) (tidings.Accepted, error) {

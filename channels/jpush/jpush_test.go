@@ -36,11 +36,12 @@ type far struct {
 	url   string
 	now   time.Time
 	batch string
+	vip   string
 }
 
 func newFar(t *testing.T, batch string, rate int) *far {
 	t.Helper()
-	f := &far{now: time.Now(), batch: batch}
+	f := &far{now: time.Now(), batch: batch, vip: "false"}
 	f.Simulator = sim.New(sim.Config{Key: "AK", Secret: "MS-secret", Devices: []string{device, device2}, Rate: rate, Now: func() time.Time { return f.now }})
 	server := httptest.NewServer(f)
 	t.Cleanup(server.Close)
@@ -50,7 +51,7 @@ func newFar(t *testing.T, batch string, rate int) *far {
 
 func (f *far) open(t *testing.T, url string, now func() time.Time) tidings.Sender {
 	t.Helper()
-	s, err := jpush.Driver.Open(tidings.Setup{Now: now, Values: map[string]string{"app_key": "AK", "master_secret": "MS-secret", "sandbox": "false", "batch": f.batch,
+	s, err := jpush.Driver.Open(tidings.Setup{Now: now, Values: map[string]string{"app_key": "AK", "master_secret": "MS-secret", "sandbox": "false", "batch": f.batch, "vip": f.vip,
 		"url": url, "report_url": url}})
 	if err != nil {
 		t.Fatal(err)
@@ -237,7 +238,8 @@ func TestWhatTravelsWithAPush(t *testing.T) {
 
 func TestTheReportTellsOfOneDevice(t *testing.T) {
 	f := newFar(t, "false", 0)
-	s := f.sender(t)
+	f.vip = "true"
+	s := f.open(t, f.url, func() time.Time { return f.now }).(*jpush.VIP)
 	c := call("x")
 	accepted, err := s.Send(t.Context(), c)
 	if err != nil {
@@ -260,8 +262,8 @@ func TestTheReportTellsOfOneDevice(t *testing.T) {
 }
 
 func TestAWrongSettingIsToldByItsName(t *testing.T) {
-	good := map[string]string{"app_key": "a", "master_secret": "m", "sandbox": "false", "batch": "false", "url": "https://a", "report_url": "https://r"}
-	for field, value := range map[string]string{"app_key": "", "master_secret": "", "sandbox": "maybe", "batch": "x", "url": "a", "report_url": "r"} {
+	good := map[string]string{"app_key": "a", "master_secret": "m", "sandbox": "false", "batch": "false", "vip": "false", "url": "https://a", "report_url": "https://r"}
+	for field, value := range map[string]string{"app_key": "", "master_secret": "", "sandbox": "maybe", "batch": "x", "vip": "x", "url": "a", "report_url": "r"} {
 		values := maps.Clone(good)
 		values[field] = value
 		_, err := jpush.Driver.Open(tidings.Setup{Values: values, Now: time.Now})

@@ -163,6 +163,18 @@ func (b *Board) Sender(integration string) tidings.Sender {
 	return nil
 }
 
+// Asks tells whether any provider can be asked what became of an attempt.
+func (b *Board) Asks() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, l := range b.lines {
+		if _, ok := l.sender.(tidings.Querier); ok {
+			return true
+		}
+	}
+	return false
+}
+
 // none is how long deliveries wait while no integration could carry them.
 const none = time.Minute
 

@@ -75,6 +75,7 @@ func (p *process) startWorkers(public string) error {
 	}
 	p.onStop("workers", func(ctx context.Context) error { workers.Stop(ctx); return nil })
 	p.background("integrations", forever(func(ctx context.Context) { p.board.Run(ctx, func() { p.serveMore(workers) }) }))
+	p.background("questions", forever(func(ctx context.Context) { handlers.NewAsker(p.db, p.board, p.log).Run(ctx) }))
 	p.background("health", forever(p.recordHealth))
 	p.background("housekeeping", forever(p.keepHouse))
 	p.background("budgets", forever(p.keepBudgets))

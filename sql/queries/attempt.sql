@@ -32,7 +32,7 @@ ORDER BY t.message_id, t.user_id, t.n
 
 -- name: interrupted
 -- Attempts that a worker left under way when its claim lapsed.
-SELECT t.id, t.message_id, t.user_id, t.integration FROM rows(message_id bigint, user_id text)
+SELECT t.id, t.message_id, t.user_id, t.integration, t.provider FROM rows(message_id bigint, user_id text)
 JOIN attempts t ON t.message_id = rows.message_id AND t.user_id = rows.user_id AND t.channel = $1 AND t.state = 'sending'
 
 -- name: end-attempts
@@ -77,13 +77,20 @@ SELECT integration FROM attempts WHERE id = $1
 SELECT id FROM attempts WHERE provider_id <> '' AND provider_id = $2 AND integration = $1 LIMIT 2
 
 -- name: attempt-by-id
-SELECT message_id, user_id, channel, n, started_at FROM attempts WHERE id = $1
+SELECT message_id, user_id, channel, n, provider, state FROM attempts WHERE id = $1
 
 -- name: insert-receipt
-INSERT INTO receipts (id, attempt, kind, detail, received_at) VALUES ($1, $2, $3, $4, now_us())
+INSERT INTO receipts (id, attempt, kind, detail, raw, hash, received_at) SELECT $1, $2, $3, $4, $5, $6, now_us()
+WHERE (SELECT count(*) FROM receipts WHERE attempt = $2) < $7 ON CONFLICT (attempt, hash) WHERE hash <> '' DO NOTHING
 
 -- name: receipt-attempt
-UPDATE attempts SET state = $2, reason = $3 WHERE id = $1 AND (state IN ('sending', 'unknown') OR state = 'sent' AND $2 = 'failed')
+-- What a final receipt ($5) tells need not be asked any more.
+UPDATE attempts SET
+    state = CASE WHEN state IN ('sending', 'unknown') OR state = 'sent' AND $2 = 'failed' THEN $2 ELSE state END,
+    reason = CASE WHEN state IN ('sending', 'unknown') OR state = 'sent' AND $2 = 'failed' THEN $3 ELSE reason END,
+    provider_id = CASE WHEN provider_id = '' THEN $4 ELSE provider_id END,
+    ask_at = CASE WHEN $5 = 1 THEN NULL ELSE ask_at END
+WHERE id = $1 AND (state IN ('sending', 'unknown') OR state = 'sent' AND $2 = 'failed' OR $5 = 1 AND ask_at IS NOT NULL)
 
 -- name: receipt-delivery
 -- Proof of arrival counts whichever attempt it is of; any other receipt only moves the delivery of the latest attempt.
