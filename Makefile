@@ -22,6 +22,7 @@ bench: ## measure the road beside the raw asynq chain
 proof: ## all tests, then the long proof: kills, flushes, lost replies
 	scripts/test
 	scripts/chaos
+	scripts/kills
 
 build: ## bin/tidings
 	scripts/build

@@ -43,6 +43,7 @@ var allowed = map[string][]string{
 	"internal/fleet":       {"internal/proctest"},
 	"internal/bench":       {".", "auth", "comet", "sql", "internal/fleet", "internal/proctest", "internal/redistest", "internal/sqltest"},
 	"internal/chaos":       {"internal/fleet", "internal/kanneltest", "internal/proctest", "internal/redistest", "internal/sim/baidu", "internal/sqltest"},
+	"internal/kills":       {},
 	"internal/kanneltest":  {"internal/proctest", "internal/sim/operator"},
 	"internal/walk":        {},
 	"internal/sim/aliyun":  {"internal/sim/phones"}, // the SMS providers reach the same phones

@@ -116,6 +116,11 @@ func (p *Process) KillAndRestart() error {
 	if err := p.Kill(); err != nil {
 		return err
 	}
+	return p.Restart()
+}
+
+// Restart starts a process that was killed again on the same ports. It returns when it is ready.
+func (p *Process) Restart() error {
 	if err := p.Process.Stop(); err != nil {
 		if _, died := errors.AsType[*exec.ExitError](err); !died {
 			return err
