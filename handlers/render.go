@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"tidings"
@@ -21,7 +20,7 @@ type RenderStore interface {
 // Render asks what: for each message, channel and locale that its notifications need it renders the published template.
 // A template that fails fails its own message alone, with the reason in its content's place.
 func Render(store RenderStore, now func() time.Time) tasks.Stage {
-	published := &publications{store: store, now: now, types: map[[2]string]publication{}}
+	published := &publications{store: store, now: now, types: tidings.NewCache[[2]string, *templates.Published](publicationsAge, typesKept)}
 	return tasks.Grouped(func(ctx context.Context, ss []tidings.Segment) ([]tidings.Segment, error) {
 		if err := pass(ctx, store, ss...); err != nil {
 			return nil, err
@@ -83,29 +82,15 @@ const publicationsAge = time.Second
 type publications struct {
 	store RenderStore
 	now   func() time.Time
-
-	mu    sync.Mutex
-	types map[[2]string]publication
-}
-
-type publication struct {
-	*templates.Published
-	until time.Time
+	types *tidings.Cache[[2]string, *templates.Published]
 }
 
 func (ps *publications) of(ctx context.Context, application, typ string) (*templates.Published, error) {
-	ps.mu.Lock()
-	defer ps.mu.Unlock()
-	key := [2]string{application, typ}
-	old, ok := ps.types[key]
-	if ok && ps.now().Before(old.until) {
-		return old.Published, nil
-	}
-	ts, err := ps.store.PublishedTemplates(ctx, application, typ)
-	if err != nil {
-		return nil, err
-	}
-	p := publication{templates.NewPublished(ts, old.Published), ps.now().Add(publicationsAge)}
-	ps.types[key] = p
-	return p.Published, nil
+	return ps.types.Get(ps.now(), [2]string{application, typ}, func(before *templates.Published) (*templates.Published, error) {
+		ts, err := ps.store.PublishedTemplates(ctx, application, typ)
+		if err != nil {
+			return nil, err
+		}
+		return templates.NewPublished(ts, before), nil
+	})
 }

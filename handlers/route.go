@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"tidings"
@@ -36,7 +35,7 @@ type RouteStore interface {
 // Route asks which way: it turns each notification into deliveries, one for each channel. The decisions are tidings.Plan,
 // which the preview calls too.
 func Route(store RouteStore) tasks.Stage {
-	known := &knownTypes{store: store, known: map[[2]string]*knownType{}}
+	known := &knownTypes{store: store, known: tidings.NewCache[[2]string, *knownType](knownTypesAge, typesKept)}
 	return tasks.Grouped(func(ctx context.Context, ss []tidings.Segment) ([]tidings.Segment, error) {
 		if err := pass(ctx, store, ss...); err != nil {
 			return nil, err
@@ -153,51 +152,48 @@ func holdSuspended(ds []tidings.Delivery, w tidings.RouteWork, suspended map[str
 	return ds
 }
 
-// knownTypesAge is how long a message type may still be used after it was changed.
 const (
-	knownTypesAge  = 2 * time.Second
-	knownTypesSize = 10_000
+	// knownTypesAge is how long a message type may still be used after it was changed.
+	knownTypesAge = 2 * time.Second
+	// typesKept bounds the memory of what is known of types.
+	typesKept = 10_000
 )
 
 // knownTypes keeps message types, so that a segment asks for each type once.
 type knownTypes struct {
 	store RouteStore
-	mu    sync.Mutex
-	known map[[2]string]*knownType
+	known *tidings.Cache[[2]string, *knownType]
 }
 
 type knownType struct {
 	*tidings.MessageType
-	same  *templates.Template // of its dedup key; nil: the collapse key
-	until time.Time
+	same *templates.Template // of its dedup key; nil: the collapse key
 }
 
 // of finds the types of messages. One that is gone has no rules.
 func (k *knownTypes) of(ctx context.Context, w tidings.RouteWork) (map[tidings.ID]*knownType, error) {
 	types := make(map[tidings.ID]*knownType, len(w.Messages))
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	for id, m := range w.Messages {
-		key := [2]string{m.Application, m.Type}
-		t, ok := k.known[key]
-		if !ok || !w.Now.Before(t.until) {
-			read, err := k.store.Type(ctx, m.Application, m.Type)
-			if err != nil && tidings.CodeOf(err) != tidings.NotFound {
-				return nil, err
-			}
-			read.Application, read.Name = m.Application, m.Type
-			if len(k.known) >= knownTypesSize {
-				clear(k.known)
-			}
-			t = &knownType{MessageType: &read, until: w.Now.Add(knownTypesAge)}
-			if read.Dedup != nil && read.Dedup.Key != "" {
-				t.same, _ = templates.Parse(tidings.Template{Body: read.Dedup.Key}) // the platform took it: it can be parsed
-			}
-			k.known[key] = t
+		t, err := k.known.Get(w.Now, [2]string{m.Application, m.Type}, func(*knownType) (*knownType, error) { return k.read(ctx, m.Application, m.Type) })
+		if err != nil {
+			return nil, err
 		}
 		types[id] = t
 	}
 	return types, nil
+}
+
+func (k *knownTypes) read(ctx context.Context, application, name string) (*knownType, error) {
+	read, err := k.store.Type(ctx, application, name)
+	if err != nil && tidings.CodeOf(err) != tidings.NotFound {
+		return nil, err
+	}
+	read.Application, read.Name = application, name
+	t := &knownType{MessageType: &read}
+	if read.Dedup != nil && read.Dedup.Key != "" {
+		t.same, _ = templates.Parse(tidings.Template{Body: read.Dedup.Key}) // the platform took it: it can be parsed
+	}
+	return t, nil
 }
 
 // dedupKeys are what messages are the same by, of types that have a dedup window. One whose key comes out empty or not at all

@@ -74,7 +74,7 @@ type People interface {
 // Platform is the configuration of who may send what.
 type Platform struct {
 	store      Store
-	types      types
+	types      *tidings.Cache[typeKey, tidings.MessageType]
 	admissions admissions
 	// check tells what is wrong with a template's sources.
 	check func(title, body, url string) tidings.FieldErrors
@@ -108,7 +108,7 @@ type Config struct {
 
 // New returns a Platform.
 func New(c Config) *Platform {
-	return &Platform{store: c.Store, check: c.Check, newKey: c.NewKey, hash: c.Hash, verify: c.Verify, now: c.Now,
+	return &Platform{types: tidings.NewCache[typeKey, tidings.MessageType](typesTime, typesSize), store: c.Store, check: c.Check, newKey: c.NewKey, hash: c.Hash, verify: c.Verify, now: c.Now,
 		drivers: c.Drivers, environment: c.Environment, plainEndpoints: c.PlainEndpoints}
 }
 
@@ -278,7 +278,7 @@ func (p *Platform) PutType(ctx context.Context, t tidings.MessageType) (tidings.
 	if err := p.store.PutType(ctx, t); err != nil {
 		return tidings.MessageType{}, err
 	}
-	p.types.forget(t.Application, t.Name)
+	p.types.Forget(typeKey{t.Application, t.Name})
 	return t, nil
 }
 
@@ -336,5 +336,7 @@ func (p *Platform) Type(ctx context.Context, application, name string) (tidings.
 
 // CurrentType returns a message type that is at most typesTime old: the accept path must not ask SQL for each message.
 func (p *Platform) CurrentType(ctx context.Context, application, name string) (tidings.MessageType, error) {
-	return p.types.get(ctx, p.now(), application, name, p.store.Type)
+	return p.types.Get(p.now(), typeKey{application, name}, func(tidings.MessageType) (tidings.MessageType, error) {
+		return p.store.Type(ctx, application, name)
+	})
 }

@@ -100,7 +100,7 @@ func openSQLite(path string) (*DB, error) {
 	}
 	read.SetMaxOpenConns(4)
 	read.SetMaxIdleConns(4)
-	return &DB{write: write, read: read, lazy: write, dialect: sqliteDialect}, nil
+	return &DB{write: write, read: read, lazy: write, dialect: sqliteDialect, quotas: newQuotas()}, nil
 }
 
 // openPostgres opens a pool. A transaction left open by a worker that was stopped in its middle is ended by the server
@@ -132,7 +132,7 @@ func openPostgres(o Options) (*DB, error) {
 	pool := postgresPool(config, n)
 	relaxed := config.Copy()
 	relaxed.RuntimeParams["synchronous_commit"] = "off"
-	return &DB{write: pool, read: pool, lazy: postgresPool(relaxed, n), dialect: postgresDialect}, nil
+	return &DB{write: pool, read: pool, lazy: postgresPool(relaxed, n), dialect: postgresDialect, quotas: newQuotas()}, nil
 }
 
 func postgresPool(config *pgx.ConnConfig, n int) *sqlx.DB {

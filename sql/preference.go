@@ -217,13 +217,10 @@ func (t *tx) muteWaiting(ctx context.Context, p tidings.Preferences) error {
 	return err
 }
 
-// email is the channel whose header carries the link (RFC 8058), whether its content shows it or not.
-const email tidings.Channel = "email"
-
-// unsubscribe gives a call the link by which its user mutes the type, where its content shows it or its header does.
+// unsubscribe gives a call the link by which its user mutes the type, where its content shows it or its header does, as that of a mail (RFC 8058).
 func (db *DB) unsubscribe(c *tidings.Call, s tidings.Segment, name string, t tidings.MessageType) {
 	link := ""
-	if db.link != nil && (c.Content.Marked() || s.Channel == email && !t.Must(email)) {
+	if db.link != nil && (c.Content.Marked() || s.Channel == tidings.Email && !t.Must(tidings.Email)) {
 		link = db.link(tidings.Subscription{User: c.User, Application: s.Application, Type: name, Channel: s.Channel})
 	}
 	c.Content = c.Content.Unmarked(link)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"tidings"
@@ -14,11 +13,8 @@ import (
 // quotasTime is how long a process may go on with quotas that were changed elsewhere.
 const quotasTime = 2 * time.Second
 
-// quotas keeps the quotas of all applications that have one. The road asks for each segment, and most have none.
-type quotas struct {
-	mu    sync.Mutex
-	known map[string]tidings.Quota
-	until time.Time
+func newQuotas() *tidings.Cache[struct{}, map[string]tidings.Quota] {
+	return tidings.NewCache[struct{}, map[string]tidings.Quota](quotasTime, 1)
 }
 
 type quotaRow struct{ Application, Spec string }
@@ -31,28 +27,24 @@ func (r quotaRow) quota() (q tidings.Quota, err error) {
 	return q, err
 }
 
-// Quotas are those of all applications that have one, at most quotasTime old. The map is not to be changed.
+// Quotas are those of all applications that have one, at most quotasTime old: the road asks for each segment, and most have none. The map is not to
+// be changed.
 func (db *DB) Quotas(ctx context.Context) (map[string]tidings.Quota, error) {
-	c := &db.quotas
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if time.Now().Before(c.until) {
-		return c.known, nil
-	}
-	var rows []quotaRow
-	if err := db.Select(ctx, &rows, "quotas"); err != nil {
-		return nil, err
-	}
-	known := make(map[string]tidings.Quota, len(rows))
-	for _, r := range rows {
-		q, err := r.quota()
-		if err != nil {
+	return db.quotas.Get(time.Now(), struct{}{}, func(map[string]tidings.Quota) (map[string]tidings.Quota, error) {
+		var rows []quotaRow
+		if err := db.Select(ctx, &rows, "quotas"); err != nil {
 			return nil, err
 		}
-		known[r.Application] = q
-	}
-	c.known, c.until = known, time.Now().Add(quotasTime)
-	return known, nil
+		known := make(map[string]tidings.Quota, len(rows))
+		for _, r := range rows {
+			q, err := r.quota()
+			if err != nil {
+				return nil, err
+			}
+			known[r.Application] = q
+		}
+		return known, nil
+	})
 }
 
 // Quota reads the quota of an application as it stands; one without limits is all zero.
@@ -79,9 +71,7 @@ func (db *DB) PutQuota(ctx context.Context, q tidings.Quota) error {
 		_, err := t.Exec(ctx, "put-quota", application, mustJSON(q))
 		return err
 	})
-	db.quotas.mu.Lock()
-	db.quotas.until = time.Time{}
-	db.quotas.mu.Unlock()
+	db.quotas.Forget(struct{}{})
 	return err
 }
 

@@ -62,7 +62,7 @@ type DB struct {
 	accept   *committer
 	finisher finisher
 	recent   *recent
-	quotas   quotas
+	quotas   *tidings.Cache[struct{}, map[string]tidings.Quota]
 
 	suspended suspended
 	preferred preferred
