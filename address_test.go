@@ -72,3 +72,20 @@ func TestATableGivesAddressesOnEveryChannel(t *testing.T) {
 		t.Errorf("%+v", bot)
 	}
 }
+
+func TestATablesAppAddressMayBeOfAnyProvider(t *testing.T) {
+	for _, c := range []struct {
+		values map[string]string
+		want   tidings.Address
+	}{
+		{map[string]string{"app": "123"}, tidings.Address{Channel: tidings.App, Value: "123", Provider: "baidu", Platform: "android"}},
+		{map[string]string{"app": "123", "platform": "ios"}, tidings.Address{Channel: tidings.App, Value: "123", Provider: "baidu", Platform: "ios"}},
+		{map[string]string{"app": "ab:APA91", "provider": "fcm"}, tidings.Address{Channel: tidings.App, Value: "ab:APA91", Provider: "fcm"}},
+		{map[string]string{"app": `{"endpoint":"https://x"}`, "provider": tidings.WebPush}, tidings.Address{Channel: tidings.App, Value: `{"endpoint":"https://x"}`, Provider: tidings.WebPush}},
+		{map[string]string{"bot": "feishu:t#s"}, tidings.Address{Channel: tidings.Bot, Value: "t#s", Provider: "feishu"}},
+	} {
+		if got := tidings.UserAddresses(c.values); len(got) != 1 || got[0] != c.want {
+			t.Errorf("%v: %+v", c.values, got)
+		}
+	}
+}

@@ -92,7 +92,7 @@ func (l ImportLine) Validate() (errs FieldErrors) {
 var importColumns = map[string][]string{
 	"merchant": {"merchant", "name", "attributes", "deleted"},
 	"store":    {"store", "merchant", "name", "region", "timezone", "hours", "holidays", "attributes", "deleted"},
-	"user":     {"user", "name", "locale", "memberships", "sms", "app", "platform", "email", "webhook", "bot", "deleted"},
+	"user":     {"user", "name", "locale", "memberships", "sms", "app", "provider", "platform", "email", "webhook", "bot", "deleted"},
 }
 
 // ImportHeader is the header of a CSV file of the directory: which column is what.
@@ -213,7 +213,8 @@ func ParseMemberships(texts []string) ([]Membership, error) {
 	return ms, nil
 }
 
-// UserAddresses are the addresses of a user as a row of a table or flags give them: values by channel, and for app the platform.
+// UserAddresses are the addresses of a user as a row of a table or flags give them: values by channel, and for app the push provider (Baidu where none is named) and the
+// platform.
 // A bot is written PROVIDER:VALUE. What is missing is no address.
 func UserAddresses(values map[string]string) []Address {
 	addresses := []Address{}
@@ -223,7 +224,10 @@ func UserAddresses(values map[string]string) []Address {
 		case a.Value == "":
 			continue
 		case c == App:
-			a.Provider, a.Platform = "baidu", either(values["platform"], "android")
+			a.Provider, a.Platform = either(values["provider"], "baidu"), values["platform"]
+			if a.Provider == "baidu" {
+				a.Platform = either(a.Platform, "android")
+			}
 		case c == Bot:
 			if provider, value, ok := strings.Cut(a.Value, ":"); ok {
 				a.Provider, a.Value = provider, value

@@ -137,7 +137,11 @@ func SignProof(master []byte, s tidings.ProofSeal) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// VerifyProof tells whether SignProof made the seal's signature.
-func VerifyProof(master []byte, s tidings.ProofSeal) bool {
-	return hmac.Equal([]byte(s.Signature), []byte(SignProof(master, s)))
+// VerifyProof tells whether SignProof made the seal's signature under one of the master secrets.
+func VerifyProof(master []byte, s tidings.ProofSeal, previous ...[]byte) bool {
+	ok := hmac.Equal([]byte(s.Signature), []byte(SignProof(master, s)))
+	for _, secret := range previous {
+		ok = ok || hmac.Equal([]byte(s.Signature), []byte(SignProof(secret, s)))
+	}
+	return ok
 }

@@ -72,3 +72,16 @@ func TestAReceiptIsTakenOnlyForTheAttemptItWasSignedFor(t *testing.T) {
 		t.Error("a forged signature is taken")
 	}
 }
+
+func TestAProofIsVerifiedAlsoAfterTheMasterSecretWasChanged(t *testing.T) {
+	old, now := []byte("the master secret of at least 32 characters"), []byte("another master secret of at least 32 characters")
+	seal := tidings.ProofSeal{Broadcast: 7, Lines: 3, Hash: "ab"}
+	seal.Signature = auth.SignProof(old, seal)
+	if !auth.VerifyProof(now, seal, old) || !auth.VerifyProof(old, seal) || auth.VerifyProof(now, seal) {
+		t.Error("a proof holds under the secret that signed it, current or previous, and under no other")
+	}
+	seal.Lines++
+	if auth.VerifyProof(now, seal, old) {
+		t.Error("a changed seal holds")
+	}
+}

@@ -24,12 +24,11 @@ import (
 const DefaultMaxParts = 10
 
 const (
-	allReports     = "31"            // dlr-mask: delivered 1, not delivered 2, buffered 4, accepted 8, rejected 16
-	misconfigured  = time.Minute     // how long calls rest while our account at Kannel is at fault
-	maxValidity    = 7 * 24 * 60     // minutes; beyond it Kannel and operators keep their own limit
-	busyAfter      = 2 * time.Second // Kannel names no delay
-	receiptsDoor   = "/v1/receipts/kannel"
-	maxDetailRunes = 200
+	allReports    = "31"            // dlr-mask: delivered 1, not delivered 2, buffered 4, accepted 8, rejected 16
+	misconfigured = time.Minute     // how long calls rest while our account at Kannel is at fault
+	maxValidity   = 7 * 24 * 60     // minutes; beyond it Kannel and operators keep their own limit
+	busyAfter     = 2 * time.Second // Kannel names no delay
+	receiptsDoor  = "/v1/receipts/kannel"
 )
 
 // Config says which gateway, as whom, and where its reports go.

@@ -6,9 +6,9 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"tidings"
+	"tidings/channels/once"
 )
 
 // kinds are Kannel's report types (gw/dlr.h). 34 and 66 are its "expired" and "unknown at the operator": both are ends at
@@ -42,28 +42,11 @@ func ParseReceipt(query url.Values) (attempt tidings.ID, kind tidings.ReceiptKin
 	return attempt, kind, excerpt(query.Get("reply")), nil
 }
 
-var (
-	digits     = regexp.MustCompile(`[0-9]{7,}`)
-	reportText = regexp.MustCompile(`(?i)\btext:.*`) // SMPP reports repeat the beginning of the SMS
-)
+var reportText = regexp.MustCompile(`(?i)\btext:.*`) // SMPP reports repeat the beginning of the SMS
 
-// excerpt makes a provider's words fit for a row or a log: one line, short, without phone numbers and message texts.
+// excerpt is once.Excerpt without the message's text.
 func excerpt(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if unicode.IsSpace(r) {
-			return ' '
-		}
-		if !unicode.IsPrint(r) {
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(s, ""))
-	s = reportText.ReplaceAllString(s, "")
-	s = strings.Join(strings.Fields(digits.ReplaceAllString(s, "#")), " ")
-	if runes := []rune(s); len(runes) > maxDetailRunes {
-		s = string(runes[:maxDetailRunes])
-	}
-	return s
+	return strings.TrimSpace(reportText.ReplaceAllString(once.Excerpt(s), ""))
 }
 
 var _ tidings.Reporter = (*Sender)(nil)

@@ -14,12 +14,15 @@ var digits = regexp.MustCompile(`[0-9]{7,}`)
 // Excerpt makes a provider's words fit for a row or a log: one line, printable, short, without phone numbers.
 func Excerpt(s string) string {
 	s = strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case unicode.IsPrint(r):
 			return r
 		}
 		return -1
 	}, strings.ToValidUTF8(s, ""))
-	s = digits.ReplaceAllString(s, "#")
+	s = strings.Join(strings.Fields(digits.ReplaceAllString(s, "#")), " ")
 	if runes := []rune(s); len(runes) > maxExcerpt {
 		s = string(runes[:maxExcerpt])
 	}

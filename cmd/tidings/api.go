@@ -73,7 +73,7 @@ func (p *process) apiRoutes(mux *http.ServeMux, self string) error {
 		Marked:      p.streams.Marked,
 		Reports:     reports{p},
 		SignProof:   func(s tidings.ProofSeal) string { return auth.SignProof(p.master, s) },
-		VerifyProof: func(s tidings.ProofSeal) bool { return auth.VerifyProof(p.master, s) },
+		VerifyProof: func(s tidings.ProofSeal) bool { return auth.VerifyProof(p.master, s, p.old...) },
 	})
 	mux.Handle("/", a.Handler())
 	p.background("key use", p.noteKeys)

@@ -142,7 +142,8 @@ func newUserAddress(d *deps) *cobra.Command {
 		},
 	}
 	for name, help := range map[string]string{
-		"sms": "phone number, with + and the country's code", "app": "channel id of the push provider", "platform": "of the app: android or ios",
+		"sms": "phone number, with + and the country's code", "app": "the push provider's id of the device, or a browser's subscription",
+		"provider": "of the app: baidu (the default), fcm, apns, jpush, huawei, webpush", "platform": "of the app: android, ios or harmony",
 		"email": "mail address", "webhook": "https URL of the merchant's system, # and its secret: https://shop.example/hook#whsec_...",
 		"bot": "a group's robot: dingtalk, wecom or feishu, a colon and its URL or token, # and its secret if it signs",
 	} {
