@@ -26,11 +26,14 @@ var States = []State{Held, Queued, Sending, UnknownEnd, Sent, Delivered, Failed,
 // the row.
 var Moves = map[State][]State{
 	"":         {Held, Queued, Sent, Failed, Suppressed, Expired, Canceled},
-	Held:       {Queued, Suppressed, Expired, Canceled},
-	Queued:     {Held, Sending, Sent, Failed, Suppressed, Expired, Canceled},
+	Held:       {Queued, Suppressed, Expired, Canceled, Delivered},
+	Queued:     {Held, Sending, Sent, Failed, Suppressed, Expired, Canceled, Delivered},
 	Sending:    {Sent, Delivered, Failed, UnknownEnd, Held, Queued},
 	UnknownEnd: {Sent, Delivered, Failed, Queued},
 	Sent:       {Delivered, Failed},
+	Failed:     {Queued},
+	Expired:    {Queued},
+	Suppressed: {Queued},
 }
 
 // Final tells whether nothing further is done for a delivery in state s of itself: a receipt may still tell more.

@@ -117,8 +117,8 @@ type EventQuery struct {
 	PageQuery
 }
 
-// Replay asks that an endpoint be told again.
-type Replay struct {
+// EventReplay asks that an endpoint be told again.
+type EventReplay struct {
 	Application string
 	Endpoint    ID
 	Since       time.Time // what was noted from then on

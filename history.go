@@ -98,17 +98,19 @@ type DeliveryTrace struct {
 
 // AttemptTrace is one call to a provider, with what came back.
 type AttemptTrace struct {
-	ID         ID             `json:"id"`
-	N          int            `json:"n"`
-	Provider   string         `json:"provider"`
-	State      State          `json:"state"` // sending, sent, failed, unknown
-	Reason     Reason         `json:"reason,omitempty"`
-	Detail     string         `json:"detail,omitempty"`
-	ProviderID string         `json:"provider_id,omitempty"`
-	Parts      int            `json:"parts,omitempty"` // SMS
-	StartedAt  time.Time      `json:"started_at"`
-	EndedAt    time.Time      `json:"ended_at,omitzero"`
-	Receipts   []ReceiptTrace `json:"receipts"`
+	ID       ID     `json:"id"`
+	N        int    `json:"n"`
+	Provider string `json:"provider"`
+	// Integration is which of our accounts made it; "" of attempts older than integrations.
+	Integration string         `json:"integration,omitempty"`
+	State       State          `json:"state"` // sending, sent, failed, unknown
+	Reason      Reason         `json:"reason,omitempty"`
+	Detail      string         `json:"detail,omitempty"`
+	ProviderID  string         `json:"provider_id,omitempty"`
+	Parts       int            `json:"parts,omitempty"` // SMS
+	StartedAt   time.Time      `json:"started_at"`
+	EndedAt     time.Time      `json:"ended_at,omitzero"`
+	Receipts    []ReceiptTrace `json:"receipts"`
 }
 
 // ReceiptTrace is proof from outside.
@@ -161,7 +163,7 @@ type Balance struct {
 
 // BalanceFault is a row too few or too many.
 type BalanceFault struct {
-	Rule     string `json:"rule"`  // "batch", "audience", "segments", "contents", "deliveries", "inbox", "attempts", "budget", "overdue"
+	Rule     string `json:"rule"`  // "batch", "audience", "segments", "contents", "deliveries", "inbox", "attempts", "budget", "replay", "overdue"
 	Where    string `json:"where"` // the id of what does not balance
 	Expected int64  `json:"expected"`
 	Found    int64  `json:"found"`

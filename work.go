@@ -96,6 +96,7 @@ type Before struct {
 	Key         string // of a Keyer
 	State       State
 	PassedOn    bool // it was refused, and another integration was to take the delivery at once
+	Replayed    bool // the delivery ended after it, and was put on the road anew by a replay
 }
 
 // Claim is a worker's hold on a deliver segment: a fencing token and when it lapses.

@@ -20,6 +20,7 @@ import (
 type Store interface {
 	Messages
 	Broadcasts
+	Replays
 	Inbox
 	Directory
 	History

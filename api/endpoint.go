@@ -172,7 +172,7 @@ func (a *API) replayEvents(w http.ResponseWriter, r *http.Request, p auth.Princi
 		return err
 	}
 	var errs tidings.FieldErrors
-	want := tidings.Replay{Application: application, Endpoint: id, Since: readTime(&errs, "since", body.Since), Until: readTime(&errs, "until", body.Until), State: body.State}
+	want := tidings.EventReplay{Application: application, Endpoint: id, Since: readTime(&errs, "since", body.Since), Until: readTime(&errs, "until", body.Until), State: body.State}
 	if err := errs.Err(tidings.Invalid); err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ var user = Access{Kinds: []auth.Kind{auth.User}}
 
 // routes is the whole of the API: a route that is not here does not exist, and one without an Access lets nobody in.
 func (a *API) routes() []Route {
-	return slices.Concat(a.messageRoutes(), a.broadcastRoutes(), a.directoryRoutes(), a.platformRoutes(), a.integrationRoutes(), a.endpointRoutes(), []Route{
+	return slices.Concat(a.messageRoutes(), a.broadcastRoutes(), a.replayRoutes(), a.directoryRoutes(), a.platformRoutes(), a.integrationRoutes(), a.endpointRoutes(), []Route{
 		{"GET", "/v1/receipts/{provider}", public, a.receive}, // signed
 		{"POST", "/v1/receipts/{provider}", public, a.receive},
 		{"GET", "/v1/receipts/{provider}/{integration}", public, a.receiveAll}, // likewise

@@ -27,6 +27,7 @@ const (
 	SendMessages      Action = "message.send"
 	CancelMessages    Action = "message.cancel"
 	SteerBroadcasts   Action = "broadcast.steer" // create, pause, resume, cancel, slow down
+	ReplayDeliveries  Action = "replay.create" // also cancel
 	WriteQuotas       Action = "quota.write"
 	ReadDirectory     Action = "directory.read"
 	WriteDirectory    Action = "directory.write"
@@ -59,6 +60,7 @@ var Roles = map[Action][]tidings.Role{
 	SendMessages:      {tidings.RoleAdmin, tidings.RoleDeveloper},
 	CancelMessages:    {tidings.RoleAdmin, tidings.RoleOperator, tidings.RoleDeveloper},
 	SteerBroadcasts:   {tidings.RoleAdmin, tidings.RoleOperator, tidings.RoleDeveloper},
+	ReplayDeliveries:  {tidings.RoleAdmin, tidings.RoleOperator, tidings.RoleDeveloper},
 	WriteQuotas:       {tidings.RoleAdmin},
 	ReadDirectory:     {tidings.RoleAdmin, tidings.RoleOperator, tidings.RoleApprover, tidings.RoleViewer},
 	WriteDirectory:    {tidings.RoleAdmin},

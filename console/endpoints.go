@@ -177,7 +177,7 @@ func (v *visit) replayEndpoint() error {
 	if err != nil {
 		return v.wrongEndpoint(err)
 	}
-	r := tidings.Replay{Application: v.app(), Since: v.Now().Add(-time.Duration(max(1, min(hours, 720))) * time.Hour)}
+	r := tidings.EventReplay{Application: v.app(), Since: v.Now().Add(-time.Duration(max(1, min(hours, 720))) * time.Hour)}
 	if v.value("failed") != "" {
 		r.State = tidings.EventFailed
 	}

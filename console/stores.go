@@ -64,7 +64,7 @@ type Platform interface {
 	RotateSecret(ctx context.Context, application string, id tidings.ID) (e tidings.Endpoint, secret string, err error)
 	DeleteEndpoint(ctx context.Context, application string, id tidings.ID) error
 	TestEndpoint(ctx context.Context, application string, id tidings.ID) (webhook string, err error)
-	ReplayEvents(ctx context.Context, r tidings.Replay) (int, error)
+	ReplayEvents(ctx context.Context, r tidings.EventReplay) (int, error)
 	Events(ctx context.Context, q tidings.EventQuery) (found []tidings.Event, more bool, err error)
 
 	PutQuota(ctx context.Context, q tidings.Quota) (tidings.Quota, error)

@@ -72,7 +72,9 @@ func (d delivering) wanted(o tidings.Outgoing) tidings.Wanted {
 	s := d.claim.Segment
 	w := tidings.Wanted{Channel: s.Channel, Lane: s.Lane, Application: s.Application, Provider: o.Call.Address.Provider}
 	for _, b := range o.Before {
-		w.Before = append(w.Before, b.Integration)
+		if !b.Replayed { // what a person sends again is no retry
+			w.Before = append(w.Before, b.Integration)
+		}
 		if b.PassedOn {
 			w.Tried = append(w.Tried, b.Integration)
 		} else {

@@ -14,7 +14,7 @@ type Endpoints interface {
 	ChangeEndpoint(ctx context.Context, action, application string, id tidings.ID, secret string, change func(*tidings.Endpoint) error) (tidings.Endpoint, error)
 	DeleteEndpoint(ctx context.Context, application string, id tidings.ID) error
 	TestEndpoint(ctx context.Context, application string, id tidings.ID) (webhook string, err error)
-	ReplayEvents(ctx context.Context, r tidings.Replay) (int, error)
+	ReplayEvents(ctx context.Context, r tidings.EventReplay) (int, error)
 	Events(ctx context.Context, q tidings.EventQuery) (found []tidings.Event, more bool, err error)
 }
 
@@ -85,7 +85,7 @@ func (p *Platform) TestEndpoint(ctx context.Context, application string, id tidi
 }
 
 // ReplayEvents tells an endpoint again of what happened since a time, of one state or of all, and returns of how many events.
-func (p *Platform) ReplayEvents(ctx context.Context, r tidings.Replay) (int, error) {
+func (p *Platform) ReplayEvents(ctx context.Context, r tidings.EventReplay) (int, error) {
 	var errs tidings.FieldErrors
 	switch {
 	case r.Since.IsZero():

@@ -186,7 +186,7 @@ func TestAnEventIsClaimedTriedForThreeDaysAndReplayed(t *testing.T) {
 		if s := states(); err != nil || s != "delivered failed " || found.Health.Failed != 1 || found.Health.Error != "it answered 500" {
 			t.Fatalf("%s %+v %v", s, found, err)
 		}
-		if n, err := db.ReplayEvents(ctx, tidings.Replay{Application: "orders", Endpoint: e.ID, Since: now.Add(-time.Minute), State: tidings.EventFailed}); n != 1 || err != nil {
+		if n, err := db.ReplayEvents(ctx, tidings.EventReplay{Application: "orders", Endpoint: e.ID, Since: now.Add(-time.Minute), State: tidings.EventFailed}); n != 1 || err != nil {
 			t.Fatalf("replayed %d %v", n, err)
 		}
 		again, err := db.ClaimEvents(ctx, e.ID, 16, time.Minute)

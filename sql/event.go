@@ -92,7 +92,7 @@ func (t *tx) notActive(ctx context.Context, application string, id tidings.ID) e
 }
 
 // ReplayEvents makes an endpoint be told again, under the same webhook ids, and tells of how many events.
-func (db *DB) ReplayEvents(ctx context.Context, r tidings.Replay) (n int, err error) {
+func (db *DB) ReplayEvents(ctx context.Context, r tidings.EventReplay) (n int, err error) {
 	until := int64(math.MaxInt64)
 	if !r.Until.IsZero() {
 		until = micros(r.Until)

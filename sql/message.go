@@ -130,22 +130,23 @@ type deliveryRow struct {
 }
 
 type attemptRow struct {
-	ID         int64
-	User       string `db:"user_id"`
-	Channel    tidings.Channel
-	N          int
-	Provider   string
-	State      tidings.State
-	Reason     tidings.Reason
-	Detail     string
-	ProviderID string `db:"provider_id"`
-	Parts      int
-	StartedAt  int64 `db:"started_at"`
-	EndedAt    int64 `db:"ended_at"`
+	ID          int64
+	User        string `db:"user_id"`
+	Channel     tidings.Channel
+	N           int
+	Provider    string
+	Integration string
+	State       tidings.State
+	Reason      tidings.Reason
+	Detail      string
+	ProviderID  string `db:"provider_id"`
+	Parts       int
+	StartedAt   int64 `db:"started_at"`
+	EndedAt     int64 `db:"ended_at"`
 }
 
 func (r attemptRow) trace(receipts []tidings.ReceiptTrace) tidings.AttemptTrace {
-	return tidings.AttemptTrace{ID: tidings.ID(r.ID), N: r.N, Provider: r.Provider, State: r.State, Reason: r.Reason,
+	return tidings.AttemptTrace{ID: tidings.ID(r.ID), N: r.N, Provider: r.Provider, Integration: r.Integration, State: r.State, Reason: r.Reason,
 		Detail: r.Detail, ProviderID: r.ProviderID, Parts: r.Parts, StartedAt: timeOf(r.StartedAt), EndedAt: timeOf(r.EndedAt),
 		Receipts: receipts}
 }

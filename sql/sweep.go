@@ -170,7 +170,7 @@ func (db *DB) Due(ctx context.Context, limit int) (segments []tidings.Segment, e
 			db.metrics.settled(r.Channel, r.Provider, "policy", r.N)
 		}
 	}
-	for _, more := range []func(context.Context, map[string]bool, int) ([]tidings.Segment, error){db.escalate, db.summarise} {
+	for _, more := range []func(context.Context, map[string]bool, int) ([]tidings.Segment, error){db.escalate, db.summarise, db.replayAll} {
 		if err == nil {
 			var made []tidings.Segment
 			made, err = more(ctx, suspended, limit)

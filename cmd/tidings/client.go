@@ -240,7 +240,7 @@ func list[T any](ctx context.Context, c *client, path string, query url.Values, 
 		if cursor == "before" {
 			next = p.Page.Before
 		}
-		if !p.Page.HasMore || next == "" || len(p.Data) == 0 || limit > 0 && len(all) >= limit {
+		if !p.Page.HasMore || next == "" || limit > 0 && len(all) >= limit {
 			return all, nil
 		}
 		query.Set(cursor, next)

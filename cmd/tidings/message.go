@@ -157,12 +157,20 @@ func printDelivery(p *printer, t tidings.DeliveryTrace, last bool) {
 		p.line("%s  due %s", below, shownTime(t.DueAt))
 	}
 	for _, a := range t.Attempts {
-		p.line("%s  attempt %d by %s: %s%s%s", below, a.N, plain(a.Provider), withReason(string(a.State), a.Reason),
+		p.line("%s  attempt %d by %s: %s%s%s", below, a.N, plain(byWhom(a)), withReason(string(a.State), a.Reason),
 			took(a), optional("  ", plain(a.Detail)))
 		for _, r := range a.Receipts {
 			p.line("%s    receipt %s: %s%s", below, shownTime(r.At), r.Kind, optional("  ", plain(r.Detail)))
 		}
 	}
+}
+
+// byWhom names the integration that made an attempt, with its provider where that is another word.
+func byWhom(a tidings.AttemptTrace) string {
+	if a.Integration == "" || a.Integration == a.Provider {
+		return a.Provider
+	}
+	return a.Integration + " (" + a.Provider + ")"
 }
 
 func took(a tidings.AttemptTrace) string {

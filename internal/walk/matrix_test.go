@@ -64,6 +64,13 @@ var apiRows = []row{
 	{"GET /v1/broadcasts/{id}/reads", "/v1/broadcasts/$broadcast/reads", "", readsApp, nil},
 	{"GET /v1/broadcasts/{id}/proof", "/v1/broadcasts/$broadcast/proof", "", readsApp, nil},
 
+	{"GET /v1/dead-letters", ofShop, "", readsApp, nil},
+	{"POST /v1/replays", ofShop, `{"filter":{"states":["failed"]},"dry_run":true}`, cancels, nil},
+	{"GET /v1/replays", ofShop, "", readsApp, nil},
+	{"GET /v1/replays/{id}", "/v1/replays/$replay", "", readsApp, nil},
+	{"GET /v1/replays/{id}/deliveries", "/v1/replays/$replay/deliveries", "", readsApp, nil},
+	{"POST /v1/replays/{id}/cancel", "/v1/replays/0000000000001/cancel", "", "11 344 33333 3 4443 443 333", nil},
+
 	{"GET /v1/inbox", "", "", usersOwn, nil},
 	{"GET /v1/inbox/unread", "", "", usersOwn, nil},
 	{"POST /v1/inbox/seen", "", "{}", usersOwn, nil},

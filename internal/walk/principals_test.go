@@ -97,6 +97,7 @@ func makeWorld(t *testing.T) world {
 	cast := read[struct{ ID tidings.ID }](t, full.must(202, "POST", "/v1/broadcasts", object{"type": "order.paid", "audience": object{"stores": []string{"acme-1"}},
 		"data": object{"order": mark}, "must_read": true})).ID
 	endpoint := read[struct{ ID tidings.ID }](t, maker.must(201, "POST", "/v1/applications/shop/endpoints", object{"name": mark, "url": "https://shop.invalid/hook", "events": []string{"endpoint.disabled"}})).ID
-	w.fill = strings.NewReplacer("$endpoint", endpoint.String(), "$message", id.String(), "$broadcast", cast.String(), "$revoked", revoked.ID, "$spare", spare.ID, "$own", own.ID)
+	replay := read[struct{ ID tidings.ID }](t, full.must(202, "POST", "/v1/replays", object{"filter": object{"states": []string{"failed"}}, "dry_run": false})).ID
+	w.fill = strings.NewReplacer("$replay", replay.String(), "$endpoint", endpoint.String(), "$message", id.String(), "$broadcast", cast.String(), "$revoked", revoked.ID, "$spare", spare.ID, "$own", own.ID)
 	return w
 }

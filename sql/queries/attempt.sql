@@ -26,7 +26,10 @@ INSERT INTO attempts (id, message_id, user_id, channel, n, key, provider, integr
 SELECT id, message_id, user_id, $1, n, key, $2, $3, 'sending', now_us() FROM rows(id bigint, message_id bigint, user_id text, n bigint, key text)
 
 -- name: attempts-before
-SELECT t.message_id, t.user_id, t.integration, t.key, t.state, t.passed_on FROM rows(message_id bigint, user_id text)
+SELECT t.message_id, t.user_id, t.integration, t.key, t.state, t.passed_on,
+    CASE WHEN EXISTS (SELECT 1 FROM replayed r WHERE r.message_id = t.message_id AND r.user_id = t.user_id AND r.channel = t.channel
+        AND r.why = '' AND r.attempts >= t.n) THEN 1 ELSE 0 END AS replayed
+FROM rows(message_id bigint, user_id text)
 JOIN attempts t ON t.message_id = rows.message_id AND t.user_id = rows.user_id AND t.channel = $1
 ORDER BY t.message_id, t.user_id, t.n
 
@@ -93,9 +96,12 @@ UPDATE attempts SET
 WHERE id = $1 AND (state IN ('sending', 'unknown') OR state = 'sent' AND $2 = 'failed' OR $5 = 1 AND ask_at IS NOT NULL)
 
 -- name: receipt-delivery
--- Proof of arrival counts whichever attempt it is of; any other receipt only moves the delivery of the latest attempt.
+-- Proof of arrival counts whichever attempt it is of; any other receipt only moves the delivery of the latest attempt. What is about to be
+-- sent again is not, when the attempt before it turns out to have arrived, or to have been taken after all.
 UPDATE deliveries SET state = $4, reason = $5, due_at = NULL, changed_at = now_us()
 WHERE message_id = $1 AND user_id = $2 AND channel = $3
-    AND ($4 = 'delivered' AND state IN ('sending', 'unknown', 'sent')
+    AND ($4 = 'delivered' AND state IN ('sending', 'unknown', 'sent', 'queued', 'held')
       OR $4 = 'sent' AND state IN ('sending', 'unknown') AND attempts = $6
+      OR $4 = 'sent' AND state = 'queued' AND attempts = $6 AND EXISTS (SELECT 1 FROM attempts t
+        WHERE t.message_id = $1 AND t.user_id = $2 AND t.channel = $3 AND t.n = $6 AND t.state = 'unknown')
       OR $4 = 'failed' AND state IN ('sending', 'unknown', 'sent') AND attempts = $6)

@@ -3,7 +3,7 @@
 -- name: balance-faults
 SELECT rule, place, CAST(expected AS bigint) AS expected, CAST(found AS bigint) AS found FROM (SELECT rule, place, expected, found FROM balance
     UNION ALL SELECT rule, place, expected, found FROM balance_routes UNION ALL SELECT rule, place, expected, found FROM broadcast_balance
-    UNION ALL SELECT rule, place, expected, found FROM balance_events) b ORDER BY rule, place LIMIT $1
+    UNION ALL SELECT rule, place, expected, found FROM balance_events UNION ALL SELECT rule, place, expected, found FROM balance_replays) b ORDER BY rule, place LIMIT $1
 
 -- name: balance-counts
 SELECT (SELECT count(*) FROM messages) AS messages,
@@ -19,6 +19,8 @@ SELECT state, count(*) AS n FROM deliveries GROUP BY state
 SELECT 'segment ' || id AS place FROM segments WHERE finished_at IS NULL AND touched_at < now_us() - $1
 UNION ALL
 SELECT 'message ' || message_id || ' ' || user_id || ' ' || channel FROM deliveries WHERE due_at < now_us() - $1
+UNION ALL
+SELECT 'replay ' || id FROM replays WHERE state = 'running' AND changed_at < now_us() - $1
 UNION ALL
 SELECT 'message ' || message_id || ' step ' || step FROM escalations WHERE due_at < now_us() - $1
 UNION ALL

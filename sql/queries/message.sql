@@ -33,7 +33,7 @@ WHERE d.message_id = $1 AND d.user_id = rows.user_id
 ORDER BY d.user_id, d.channel
 
 -- name: attempts-of
-SELECT t.id, t.user_id, t.channel, t.n, t.provider, t.state, t.reason, t.detail, t.provider_id, t.parts, t.started_at, t.ended_at
+SELECT t.id, t.user_id, t.channel, t.n, t.provider, t.integration, t.state, t.reason, t.detail, t.provider_id, t.parts, t.started_at, t.ended_at
 FROM rows(user_id text) CROSS JOIN attempts t WHERE t.message_id = $1 AND t.user_id = rows.user_id
 ORDER BY t.user_id, t.channel, t.n
 

@@ -55,7 +55,8 @@ WHERE segments.id = rows.id AND segments.try = rows.try AND coalesce(segments.fi
 -- name: anything-due
 SELECT CASE WHEN EXISTS (SELECT 1 FROM deliveries WHERE due_at IS NOT NULL AND due_at <= now_us())
     OR EXISTS (SELECT 1 FROM escalations WHERE due_at IS NOT NULL AND due_at <= now_us())
-    OR EXISTS (SELECT 1 FROM digest_items WHERE digest = 0 AND due_at <= now_us()) THEN 1 ELSE 0 END
+    OR EXISTS (SELECT 1 FROM digest_items WHERE digest = 0 AND due_at <= now_us())
+    OR EXISTS (SELECT 1 FROM replays WHERE state = 'running') THEN 1 ELSE 0 END
 
 -- name: due-deliveries
 -- A later step of a route goes on only if nobody has read meanwhile; what is gathered into digests has a look of its own.
