@@ -27,7 +27,7 @@ const (
 	SendMessages      Action = "message.send"
 	CancelMessages    Action = "message.cancel"
 	SteerBroadcasts   Action = "broadcast.steer" // create, pause, resume, cancel, slow down
-	ReplayDeliveries  Action = "replay.create" // also cancel
+	ReplayDeliveries  Action = "replay.create"   // also cancel
 	WriteQuotas       Action = "quota.write"
 	ReadDirectory     Action = "directory.read"
 	WriteDirectory    Action = "directory.write"

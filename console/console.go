@@ -84,7 +84,7 @@ func (c *Console) routes() []route {
 		{"POST", root + "/send", auth.SendMessages, (*visit).postSend},
 		{"GET", root + "/audit", auth.ReadAudit, (*visit).getAudit},
 		{"GET", root + "/health", auth.ReadInstallation, (*visit).getHealth},
-	}, c.applicationRoutes(), c.typeRoutes(), c.templateRoutes(), c.messageRoutes(), c.broadcastRoutes(), c.limitRoutes(), c.integrationRoutes(), c.endpointRoutes(), c.directoryRoutes(), c.accountRoutes())
+	}, c.applicationRoutes(), c.typeRoutes(), c.templateRoutes(), c.messageRoutes(), c.broadcastRoutes(), c.replayRoutes(), c.limitRoutes(), c.integrationRoutes(), c.endpointRoutes(), c.directoryRoutes(), c.accountRoutes())
 }
 
 // Page is a route for people as others see it.

@@ -179,7 +179,7 @@ func (s *site) post(account, path string, form url.Values) *httptest.ResponseRec
 // filled puts something of ours where a path has room for it.
 var filled = strings.NewReplacer("{app}", "shop", "{type}", "order.paid", "{channel}", "web", "{locale}", "zh-CN", "{version}", "1", "{key}", "none", "{endpoint}", "00000000000a0",
 	"directory/merchants/{id}", "directory/merchants/acme", "directory/stores/{id}", "directory/stores/acme-1", "directory/users/{id}", "directory/users/u1",
-	"accounts/{id}", "accounts/viewer", "integrations/{id}", "integrations/env", "messages/{id}", "messages/1", "broadcasts/{id}", "broadcasts/1")
+	"accounts/{id}", "accounts/viewer", "integrations/{id}", "integrations/env", "messages/{id}", "messages/1", "broadcasts/{id}", "broadcasts/1", "replays/{id}", "replays/1")
 
 func TestEveryRouteLetsInThoseWhoMayAndNobodyElse(t *testing.T) {
 	s := newSite(t)

@@ -19,6 +19,7 @@ var areas = []struct {
 	{"nav.review", root + "/review", auth.ReviewTemplates},
 	{"nav.messages", root + "/messages", auth.OwnAccount},
 	{"nav.broadcasts", root + "/broadcasts", auth.OwnAccount},
+	{"nav.dead-letters", root + "/dead-letters", auth.OwnAccount},
 	{"nav.send", root + "/send", auth.SendMessages},
 	{"nav.directory", root + "/directory", auth.ReadDirectory},
 	{"nav.limits", root + "/limits", auth.ReadInstallation},

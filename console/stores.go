@@ -91,6 +91,14 @@ type Record interface {
 	SetBroadcastRate(ctx context.Context, application string, id tidings.ID, rate int) error
 	Reads(ctx context.Context, application string, id tidings.ID, q tidings.ReadQuery) (tidings.Reads, error)
 
+	DeadLetters(ctx context.Context, q tidings.DeadLetterQuery) (letters []tidings.DeadLetter, next tidings.DeliveryKey, more bool, err error)
+	PlanReplay(ctx context.Context, r tidings.Replay, limit int) (tidings.ReplayPlan, error)
+	CreateReplay(ctx context.Context, r tidings.Replay) (made tidings.Replay, again bool, err error)
+	CancelReplay(ctx context.Context, application string, id tidings.ID) error
+	Replay(ctx context.Context, application string, id tidings.ID) (tidings.Replay, error)
+	Replays(ctx context.Context, application string, q tidings.PageQuery) (rs []tidings.Replay, more bool, err error)
+	Replayed(ctx context.Context, application string, id tidings.ID, after tidings.DeliveryKey, limit int) (items []tidings.ReplayedDelivery, more bool, err error)
+
 	Merchant(ctx context.Context, id string) (tidings.Merchant, error)
 	Store(ctx context.Context, id string) (tidings.Store, error)
 	User(ctx context.Context, id string) (tidings.User, error)

@@ -13,7 +13,7 @@ func (t text) in(lang string) string {
 }
 
 // texts are all that the pages say, by key. A test compares them with the keys that the pages ask for.
-var texts = merged(frameTexts, pageTexts, templateTexts, sendingTexts, peopleTexts, preferenceTexts, integrationTexts, endpointTexts, broadcastTexts)
+var texts = merged(frameTexts, pageTexts, templateTexts, sendingTexts, peopleTexts, preferenceTexts, integrationTexts, endpointTexts, broadcastTexts, replayTexts)
 
 func merged(parts ...map[string]text) map[string]text {
 	all := map[string]text{}

@@ -4,7 +4,7 @@ package console
 var frameTexts = map[string]text{
 	"skip": {"Skip to the page", "跳到正文"}, "nav": {"Areas", "导航"},
 	"nav.home": {"Home", "首页"}, "nav.applications": {"Applications", "应用"}, "nav.review": {"Review", "审核"}, "nav.messages": {"Messages", "消息"},
-	"nav.broadcasts": {"Broadcasts", "群发"}, "nav.send": {"Test send", "测试发送"}, "nav.directory": {"Directory", "通讯录"}, "nav.limits": {"Limits", "限额"}, "nav.health": {"Integrations", "服务商"},
+	"nav.broadcasts": {"Broadcasts", "群发"}, "nav.dead-letters": {"Dead letters", "失败投递"}, "nav.send": {"Test send", "测试发送"}, "nav.directory": {"Directory", "通讯录"}, "nav.limits": {"Limits", "限额"}, "nav.health": {"Integrations", "服务商"},
 	"nav.audit": {"Audit log", "审计日志"}, "nav.accounts": {"Accounts", "账号"},
 	"language.other": {"中文", "English"}, "language.code": {"zh", "en"}, "me": {"My account", "我的账号"}, "sign-out": {"Sign out", "退出"},
 	"newer": {"Newer", "较新"}, "older": {"Older", "较早"}, "next": {"Next", "下一页"}, "first": {"From the start", "回到开头"},

@@ -97,6 +97,9 @@ func TestTheClosedListsHaveTheirWords(t *testing.T) {
 	for _, r := range tidings.Reasons {
 		has("reason", string(r))
 	}
+	for _, r := range tidings.LeftOuts {
+		has("left-out", string(r))
+	}
 	for _, r := range tidings.Roles {
 		has("role", string(r))
 	}

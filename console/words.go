@@ -2,7 +2,7 @@ package console
 
 // words are the names of the closed lists, by list and word.
 var words = map[string]map[string]text{
-	"event": eventWords, "endpoint-reason": endpointReasons,
+	"left-out": leftOutWords, "event": eventWords, "endpoint-reason": endpointReasons,
 	"role": {
 		"admin": {"admin", "管理员"}, "operator": {"operator", "运维"}, "approver": {"approver", "审核人"},
 		"developer": {"developer", "开发者"}, "viewer": {"viewer", "只读"},

@@ -199,7 +199,8 @@ func everyPage(t *testing.T) {
 	putGate(root(t))
 	sent := get[list[tidings.MessageStatus]](root(t), "/v1/messages?application=web").Data
 	casts := get[list[tidings.Broadcast]](root(t), "/v1/broadcasts?application=web").Data
-	at := strings.NewReplacer("broadcasts/{id}", "broadcasts/"+casts[0].ID.String(), "{app}", "web", "{type}", "order.paid", "{channel}", "web", "{locale}", "zh-CN", "{version}", "1", "merchants/{id}", "merchants/web",
+	replay := read[tidings.Replay](t, root(t).must(202, "POST", "/v1/replays?application=web", object{"filter": object{"states": []string{"failed"}}, "dry_run": false})).ID
+	at := strings.NewReplacer("replays/{id}", "replays/"+replay.String(), "broadcasts/{id}", "broadcasts/"+casts[0].ID.String(), "{app}", "web", "{type}", "order.paid", "{channel}", "web", "{locale}", "zh-CN", "{version}", "1", "merchants/{id}", "merchants/web",
 		"stores/{id}", "stores/web-1", "users/{id}", "users/web-lin", "accounts/{id}", "accounts/web-dev", "messages/{id}", "messages/"+sent[0].ID.String(), "integrations/{id}", "integrations/gate", "integrations/new", "integrations/new?provider=kannel")
 	for _, width := range []int64{1280, 375} {
 		admin.do(chromedp.EmulateViewport(width, 812))
