@@ -110,7 +110,8 @@ func (c *twoComets) behind(t *testing.T, name string, command ...string) string 
 	for i, word := range command {
 		command[i] = strings.ReplaceAll(word, "DIR", dir)
 	}
-	p, err := proctest.Start(proctest.Spec{Command: command, Dir: dir})
+	const terminate = 15 // SIGTERM: killed, nginx would leave its workers behind
+	p, err := proctest.Start(proctest.Spec{Command: command, Dir: dir, End: terminate})
 	if err != nil {
 		t.Fatal(err)
 	}
