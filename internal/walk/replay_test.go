@@ -25,10 +25,8 @@ func refusing(t *testing.T) (key string, g *gateway.Gateway) {
 	admin.must(204, "PUT", "/v1/users/again-lin/addresses", object{"addresses": []object{{"channel": "sms", "value": "+8613800138000"}}})
 	admin.must(200, "PUT", "/v1/integrations/again", object{"provider": "kannel", "application": "again", "settings": object{"url": server.URL + "/cgi-bin/sendsms", "user": "u", "password": "p"}})
 	admin.must(200, "PUT", "/v1/types/code?application=again", object{"lane": "normal", "channels": []string{"sms"}, "variables": []object{{"name": "code", "type": "string", "required": true, "example": "1"}}})
-	template := object{"type": "code", "channel": "sms", "locale": "zh-CN", "body": "验证码 {{ code }}"}
-	admin.must(201, "POST", "/v1/templates?application=again", template)
-	template["version"] = 1
-	admin.must(200, "POST", "/v1/templates/publish?application=again", template)
+	admin.must(201, "POST", "/v1/templates?application=again", object{"type": "code", "channel": "sms", "locale": "zh-CN", "body": "验证码 {{ code }}"})
+	admin.must(200, "POST", "/v1/templates/publish?application=again", object{"type": "code", "channel": "sms", "locale": "zh-CN", "version": 1, "unreviewed": true})
 	return key, g
 }
 

@@ -33,6 +33,7 @@ var corpus = []string{
 var planted struct {
 	sync.Once
 	messages []string
+	replays  []string
 }
 
 // plant lays out the corpus once: one application, merchant, store, user, account and type for each of its strings, and a user
@@ -81,6 +82,9 @@ func sow(t *testing.T) (messages []string) {
 		message := object{"type": "t", "audience": object{"users": []string{fmt.Sprintf("0x%d", i), "0xall"}}, "data": object{"v": evil}, "cancellation_key": evil, "must_read": true}
 		m := read[struct{ ID tidings.ID }](t, admin.must(202, "POST", "/v1/broadcasts?application="+id, message)) // and so a message too
 		messages = append(messages, m.ID.String())
+		again := object{"filter": object{"states": []string{"failed"}, "type": "t"}, "dry_run": false}
+		r := read[struct{ ID tidings.ID }](t, admin.must(202, "POST", "/v1/replays?application="+id, again))
+		planted.replays = append(planted.replays, r.ID.String())
 	}
 	return messages
 }
@@ -112,7 +116,7 @@ func TestNothingOfTheCorpusIsMoreThanTextOnAnyPage(t *testing.T) {
 			id := fmt.Sprintf("xss%d", i)
 			person := fmt.Sprintf("0x%d", i)
 			at := strings.NewReplacer("{app}", id, "{type}", "t", "{channel}", "web", "{locale}", "zh-CN", "{version}", "2", "{key}", url.PathEscape(evil), "merchants/{id}", "merchants/"+person,
-				"stores/{id}", "stores/"+person+"-1", "users/{id}", "users/"+person, "accounts/{id}", "accounts/"+id, "messages/{id}", "messages/"+messages[i], "broadcasts/{id}", "broadcasts/"+messages[i], "integrations/{id}", "integrations/"+id).Replace(path)
+				"stores/{id}", "stores/"+person+"-1", "users/{id}", "users/"+person, "accounts/{id}", "accounts/"+id, "messages/{id}", "messages/"+messages[i], "replays/{id}", "replays/"+planted.replays[i], "broadcasts/{id}", "broadcasts/"+messages[i], "integrations/{id}", "integrations/"+id).Replace(path)
 			if method == "POST" && !strings.HasSuffix(path, "preview") && !slices.ContainsFunc([]string{"/send", "/apply", "/edit", "/type", "/types/{type}", "/accounts", "/keys", "/usage", "/approve", "/integrations/{id}", "/broadcasts", "/endpoints"}, func(end string) bool { return strings.HasSuffix(path, end) }) {
 				continue // these answer with a page we have seen, and change what the next one needs
 			}
