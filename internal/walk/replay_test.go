@@ -21,6 +21,7 @@ func refusing(t *testing.T) (key string, g *gateway.Gateway) {
 	admin := root(t)
 	admin.must(201, "POST", "/v1/applications", object{"id": "again", "name": "Again"})
 	key = read[struct{ Key string }](t, admin.must(201, "POST", "/v1/applications/again/keys", object{"name": "k", "scopes": []string{"messages:send", "messages:read"}})).Key
+	putGate(admin) // paused: another test may have it running, and nobody is behind it
 	directory(t, "again", "again-lin")
 	admin.must(204, "PUT", "/v1/users/again-lin/addresses", object{"addresses": []object{{"channel": "sms", "value": "+8613800138000"}}})
 	admin.must(200, "PUT", "/v1/integrations/again", object{"provider": "kannel", "application": "again", "settings": object{"url": server.URL + "/cgi-bin/sendsms", "user": "u", "password": "p"}})
