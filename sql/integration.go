@@ -226,3 +226,12 @@ func (db *DB) Health(ctx context.Context, now time.Time) (map[string]tidings.Int
 	}
 	return tidings.SumHealth(seen, now), nil
 }
+
+// WakeUnavailable makes the deliveries due that were held because no integration could carry them, for the integrations
+// have changed.
+func (db *DB) WakeUnavailable(ctx context.Context) error {
+	return db.relaxed(ctx, func(t *tx) error {
+		_, err := t.Exec(ctx, "wake-unavailable")
+		return err
+	})
+}

@@ -74,7 +74,7 @@ func (p *process) startWorkers(public string) error {
 		return err
 	}
 	p.onStop("workers", func(ctx context.Context) error { workers.Stop(ctx); return nil })
-	p.background("integrations", forever(func(ctx context.Context) { p.board.Run(ctx, func() { p.serveMore(workers) }) }))
+	p.background("integrations", forever(func(ctx context.Context) { p.board.Run(ctx, func() { p.integrationsChanged(ctx, workers) }) }))
 	p.background("questions", forever(func(ctx context.Context) { handlers.NewAsker(p.db, p.board, p.log).Run(ctx) }))
 	p.background("health", forever(p.recordHealth))
 	p.background("housekeeping", forever(p.keepHouse))
@@ -124,8 +124,9 @@ func (p *process) asked(c tidings.Channel) bool {
 	return err == nil && (len(asked) == 0 || slices.Contains(asked, c))
 }
 
-// serveMore begins to serve the channels that integrations were added for since the start.
-func (p *process) serveMore(workers *tasks.Workers) {
+// integrationsChanged begins to serve the channels that integrations were added for since the start, and takes up what waited
+// for one.
+func (p *process) integrationsChanged(ctx context.Context, workers *tasks.Workers) {
 	for _, c := range p.board.Channels() {
 		if !p.asked(c) {
 			continue
@@ -134,8 +135,9 @@ func (p *process) serveMore(workers *tasks.Workers) {
 		if begun {
 			p.log.Info("worker serves another channel", "channel", c)
 		}
-		p.warn(context.Background(), "serve channel "+string(c), err)
+		p.warn(ctx, "serve channel "+string(c), err)
 	}
+	p.warn(ctx, "wake what waited for an integration", p.db.WakeUnavailable(ctx))
 }
 
 func readLanes(text string) (lanes []tidings.Lane, err error) {

@@ -105,3 +105,6 @@ WHERE message_id = $1 AND user_id = $2 AND channel = $3
       OR $4 = 'sent' AND state = 'queued' AND attempts = $6 AND EXISTS (SELECT 1 FROM attempts t
         WHERE t.message_id = $1 AND t.user_id = $2 AND t.channel = $3 AND t.n = $6 AND t.state = 'unknown')
       OR $4 = 'failed' AND state IN ('sending', 'unknown', 'sent') AND attempts = $6)
+
+-- name: wake-unavailable
+UPDATE deliveries SET due_at = now_us() WHERE due_at > now_us() AND state = 'held' AND reason IN ('channel_unavailable', 'misconfigured')
