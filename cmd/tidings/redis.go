@@ -72,6 +72,7 @@ func parseMany(scheme, rest string) (*redis.UniversalOptions, error) {
 	if o.Addrs, err = addresses(hosts, port); err != nil {
 		return nil, err
 	}
+	o.Addrs = slices.Clip(o.Addrs) // each cluster client appends to what it is given: with room to spare they would share it
 	if q.Get("tls") == "true" {
 		name, _, _ := net.SplitHostPort(o.Addrs[0])
 		o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, ServerName: name}

@@ -40,11 +40,12 @@ type Process struct {
 // end a server that is meant to stay until the tests end.
 var running sync.Map
 
-// script runs "$@" with its output in ./log until standard input ends. $1 is the signal and $2 the directory to remove.
+// script runs "$@" with its output in ./log until standard input ends. $1 is the signal and $2 the directory to remove. The
+// server hears the signals that the shell ignores: HAProxy, for one, would keep ignoring them, and could not be ended so.
 const script = `trap '' INT TERM HUP
 signal=$1 remove=$2
 shift 2
-"$@" >>log 2>&1 </dev/null &
+(trap - INT TERM HUP; exec "$@") >>log 2>&1 </dev/null &
 pid=$!
 echo $pid >"pid.$$.new" && mv "pid.$$.new" "pid.$$"
 cat >/dev/null
