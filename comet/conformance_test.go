@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -397,26 +398,42 @@ func TestWhatAUserMarkedReachesAllOfHisPagesOnEveryNode(t *testing.T) {
 		for _, p := range []*page{one, two, some, other} {
 			p.frame()
 		}
-		g.until("all are held", func() bool { return a.Connections() == 1 && b.Connections() == 3 })
+		// Marks are not kept: a poll between two requests misses one, and so does a node that subscribes anew. So they are
+		// said on and on.
+		said := func(m tidings.Marked, heard func()) {
+			ctx, cancel := context.WithCancel(t.Context())
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				for tick := time.Tick(20 * time.Millisecond); ctx.Err() == nil; <-tick {
+					if err := a.Streams.Marked(ctx, "ann", m); err != nil && ctx.Err() == nil {
+						t.Error(err)
+					}
+				}
+			})
+			heard()
+			cancel()
+			wg.Wait()
+		}
 		m := tidings.Marked{Mark: tidings.MarkRead, IDs: []tidings.ID{7, 8}, Unread: 3}
-		if err := a.Streams.Marked(t.Context(), "ann", m); err != nil {
-			t.Fatal(err)
-		}
-		for _, p := range []*page{one, two} {
-			if h := p.frame(); h.Cursor != "e1.0" || h.Marked == nil || !reflect.DeepEqual(*h.Marked, m) {
-				t.Fatalf("%+v %+v", h, h.Marked)
+		said(m, func() {
+			for _, p := range []*page{one, two} {
+				if h := p.frame(); h.Cursor != "e1.0" || h.Marked == nil || !reflect.DeepEqual(*h.Marked, m) {
+					t.Fatalf("%+v %+v", h, h.Marked)
+				}
 			}
-		}
-		if h := some.frame(); h.Marked == nil || h.Marked.Mark != tidings.MarkRead || h.Marked.IDs != nil || h.Marked.Unread != 0 {
-			t.Fatalf("a token for some types heard %+v", h.Marked)
-		}
-		g.until("polls wait again", func() bool { return a.Connections() == 1 && b.Connections() == 3 })
-		if err := a.Streams.Marked(t.Context(), "ann", tidings.Marked{Mark: tidings.MarkArchive, UpTo: 9}); err != nil {
-			t.Fatal(err)
-		}
-		if h := two.frame(); h.Marked == nil || h.Marked.UpTo != 9 || h.Marked.IDs != nil {
-			t.Fatalf("%+v", h.Marked)
-		}
+			if h := some.frame(); h.Marked == nil || h.Marked.Mark != tidings.MarkRead || h.Marked.IDs != nil || h.Marked.Unread != 0 {
+				t.Fatalf("a token for some types heard %+v", h.Marked)
+			}
+		})
+		said(tidings.Marked{Mark: tidings.MarkArchive, UpTo: 9}, func() {
+			h := two.frame()
+			for h.Marked != nil && h.Marked.Mark == tidings.MarkRead { // said again
+				h = two.frame()
+			}
+			if h.Marked == nil || h.Marked.UpTo != 9 || h.Marked.IDs != nil {
+				t.Fatalf("%+v", h.Marked)
+			}
+		})
 		g.send(a.Streams, "bob", "x")
 		if h := other.frame(); h.Marked != nil || len(h.Messages) != 1 {
 			t.Fatalf("another user heard %+v", h.Marked)
