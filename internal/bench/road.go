@@ -116,19 +116,22 @@ func road(ctx context.Context, span time.Duration, out string) (err error) {
 	}
 	r.judge()
 	r.print(os.Stdout)
-	if out != "" {
-		text, err := json.MarshalIndent(r, "", "  ")
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(out, append(text, '\n'), 0o644); err != nil {
-			return err
-		}
-	}
 	if len(r.Failed) > 0 {
 		fmt.Println("not reached:", strings.Join(r.Failed, "; "))
 	}
-	return nil
+	return write(out, r)
+}
+
+// write keeps the figures as JSON; out is empty: nowhere.
+func write(out string, figures any) error {
+	if out == "" {
+		return nil
+	}
+	text, err := json.MarshalIndent(figures, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(out, append(text, '\n'), 0o644)
 }
 
 // turn measures the three loads one after another.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"slices"
@@ -33,25 +34,31 @@ type Load struct {
 
 // Site is a running Tidings: api and worker.
 type Site struct {
-	Fleet *fleet.Fleet
 	Admin *fleet.Client
 	DB    *pgx.Conn
 }
 
 // Times are how long messages took from before their POST until a provider took them.
 type Times struct {
-	Messages      int
-	P50, P99, Max time.Duration
+	Messages int     `json:"messages"`
+	P50      float64 `json:"p50_ms"`
+	P99      float64 `json:"p99_ms"`
+	Max      float64 `json:"max_ms"`
+	// Unknown were under way at the provider that died: it may have taken them, so they go nowhere else, and no time is told of them.
+	Unknown int `json:"unknown"`
 }
 
 // Report is what became of a load.
 type Report struct {
-	Way           string
-	Before, After map[tidings.Lane]Times // by when they were sent
-	Sent          int
-	First, Second int      // taken by each provider
-	Unknown       int      // under way when the provider died: it may have taken them, so they go nowhere else
-	Lost, Doubled []string // must be empty
+	Way     string                 `json:"way"`
+	Before  map[tidings.Lane]Times `json:"before"` // those sent before the provider died
+	After   map[tidings.Lane]Times `json:"after"`
+	Sent    int                    `json:"sent"`
+	First   int                    `json:"first"` // taken by each provider
+	Second  int                    `json:"second"`
+	Unknown int                    `json:"unknown"`
+	Lost    []string               `json:"lost"` // must be empty, as Doubled
+	Doubled []string               `json:"doubled"`
 }
 
 type message struct {
@@ -277,30 +284,47 @@ func account(way string, messages []*message, first, second []gateway.Record, st
 	for _, record := range slices.Concat(first, second) {
 		taken[record.Text] = append(taken[record.Text], record.At)
 	}
-	took := map[bool]map[tidings.Lane][]time.Duration{false: {}, true: {}}
+	before, after := seen{}, seen{}
 	for _, m := range messages {
+		in := before
+		if m.after {
+			in = after
+		}
 		at := taken[m.text]
 		switch {
 		case len(at) > 1:
 			r.Doubled = append(r.Doubled, m.text)
 		case states[m.id] == tidings.UnknownEnd:
 			r.Unknown++
+			in.add(m.lane, -1)
 			continue
 		case len(at) == 0:
 			r.Lost = append(r.Lost, fmt.Sprintf("%s is %s", m.text, states[m.id]))
 			continue
 		}
-		took[m.after][m.lane] = append(took[m.after][m.lane], at[0].Sub(m.began))
+		in.add(m.lane, at[0].Sub(m.began))
 	}
-	r.Before, r.After = times(took[false]), times(took[true])
+	r.Before, r.After = before.times(), after.times()
 	return r
 }
 
-func times(took map[tidings.Lane][]time.Duration) map[tidings.Lane]Times {
+// seen are how long the messages of each lane took; -1: nobody knows.
+type seen map[tidings.Lane][]time.Duration
+
+func (s seen) add(lane tidings.Lane, took time.Duration) { s[lane] = append(s[lane], took) }
+
+func (s seen) times() map[tidings.Lane]Times {
 	all := map[tidings.Lane]Times{}
-	for lane, ds := range took {
-		slices.Sort(ds)
-		all[lane] = Times{Messages: len(ds), P50: ds[len(ds)/2], P99: ds[len(ds)*99/100], Max: ds[len(ds)-1]}
+	for lane, took := range s {
+		slices.Sort(took)
+		t := Times{Messages: len(took)}
+		for len(took) > 0 && took[0] < 0 {
+			t.Unknown, took = t.Unknown+1, took[1:]
+		}
+		if n := len(took); n > 0 {
+			t.P50, t.P99, t.Max = ms(took[n/2]), ms(took[n*99/100]), ms(took[n-1])
+		}
+		all[lane] = t
 	}
 	return all
 }
@@ -308,13 +332,17 @@ func times(took map[tidings.Lane][]time.Duration) map[tidings.Lane]Times {
 // Print writes the report as a table.
 func (r *Report) Print(out io.Writer) {
 	w := tabwriter.NewWriter(out, 2, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "THE FIRST PROVIDER %s\tMESSAGES\tP50\tP99\tMAX\tAFTER: MESSAGES\tP50\tP99\tMAX\n", r.Way)
+	fmt.Fprintf(w, "the first %s\tBEFORE\tP50 ms\tP99\tMAX\tUNKNOWN\tAFTER\tP50 ms\tP99\tMAX\tUNKNOWN\n", r.Way)
 	for _, lane := range tidings.Lanes {
-		b, a := r.Before[lane], r.After[lane]
-		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", lane, b.Messages, ms(b.P50), ms(b.P99), ms(b.Max), a.Messages, ms(a.P50), ms(a.P99), ms(a.Max))
+		fmt.Fprintf(w, "%s", lane)
+		for _, t := range []Times{r.Before[lane], r.After[lane]} {
+			fmt.Fprintf(w, "\t%d\t%.0f\t%.0f\t%.0f\t%d", t.Messages, t.P50, t.P99, t.Max, t.Unknown)
+		}
+		fmt.Fprintln(w)
 	}
 	_ = w.Flush() // to a terminal or a pipe: nothing is left to do if it is gone
-	fmt.Fprintf(out, "sent %d  first %d  second %d  unknown %d (under way when it died)  lost %d  doubled %d\n\n", r.Sent, r.First, r.Second, r.Unknown, len(r.Lost), len(r.Doubled))
+	fmt.Fprintf(out, "sent %d  taken by the first %d, by the second %d  unknown %d (under way when it died)  lost %d  doubled %d\n\n",
+		r.Sent, r.First, r.Second, r.Unknown, len(r.Lost), len(r.Doubled))
 }
 
-func ms(d time.Duration) string { return fmt.Sprintf("%.0f ms", d.Seconds()*1000) }
+func ms(d time.Duration) float64 { return math.Round(d.Seconds()*1e4) / 10 }

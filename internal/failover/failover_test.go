@@ -28,7 +28,7 @@ func TestWhenTheFirstProviderDiesTheSecondTakesOverAndNothingIsLostOrDoubled(t *
 	db, err := pgx.Connect(ctx, database)
 	must(t, err)
 	t.Cleanup(func() { must(t, db.Close(ctx)) })
-	s := Site{Fleet: f, Admin: fleet.NewClient(api.URL, fleet.AdminToken, 64), DB: db}
+	s := Site{Admin: fleet.NewClient(api.URL, fleet.AdminToken, 64), DB: db}
 	for _, way := range Ways {
 		r, err := Run(ctx, s, way, Load{Rates: map[tidings.Lane]int{tidings.Critical: 15, tidings.Normal: 10, tidings.Bulk: 15}, Before: 2 * time.Second, After: 4 * time.Second})
 		if err != nil {
