@@ -15,12 +15,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"tidings"
 	"tidings/auth"
+	"tidings/middleware"
 )
 
 // History is the numbered list in SQL.
@@ -60,6 +63,13 @@ type Options struct {
 	// MaxConnections is how many connections the node holds; one more is answered 503. Default: 95 % of the descriptors
 	// that the process may have: the rest of it needs a hundred or two.
 	MaxConnections int
+	// PerIP is how many connections the clients at one address (an IPv6 /64) hold here; one more is answered 429. 0: no limit.
+	PerIP int
+	// IPRate is how many new connections a second the clients at one address open here, over ten seconds, and ten times as many
+	// polls; more are answered 429. 0: no limit.
+	IPRate int
+	// ClientIP is the address of the client, which a proxy may stand for. nil: the address of the connection.
+	ClientIP func(*http.Request) netip.Addr
 	// PerUser is how many connections a user has on all nodes; one more closes the oldest. Default 10.
 	PerUser int
 	// Buffer is how many bytes wait for a client that reads slower than we write, before it is cut. Default 256 KiB.
@@ -99,6 +109,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.AllowOrigin == nil {
 		o.AllowOrigin = func(context.Context, string, string) bool { return false }
+	}
+	if o.ClientIP == nil {
+		o.ClientIP = middleware.NewDoor(middleware.Config{}).ClientIP
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -314,8 +314,8 @@ func TestOneConnectionTooManyIsAnswered503BeforeAnyWork(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer response.Body.Close()
-		if response.StatusCode != 503 || response.Header.Get("Retry-After") == "" {
-			t.Fatalf("%d %v", response.StatusCode, response.Header)
+		if response.StatusCode != 503 || response.Header.Get("Retry-After") == "" || !response.Close {
+			t.Fatalf("%d %v %v", response.StatusCode, response.Header, response.Close)
 		}
 	})
 }

@@ -12,6 +12,7 @@ type conn struct {
 	node      *Node
 	group     *group
 	client    string
+	peer      uint64   // whose address counts it; see peerOf
 	types     []string // the message types it may see; none: all
 	transport transport
 	keepAlive bool // a poll's connection serves the next request

@@ -16,16 +16,14 @@ import (
 
 // connect serves a client that wants to listen.
 func (n *Node) connect(w http.ResponseWriter, r *http.Request, t transport) error {
-	if err := n.Ready(); err != nil {
-		return unavailable(nil)
-	}
-	if !n.enter() {
-		return unavailable(nil)
+	peer, err := n.admit(w, r, t)
+	if err != nil {
+		return err
 	}
 	held := false
 	defer func() {
 		if !held {
-			n.exit()
+			n.exit(peer)
 		}
 	}()
 	if t == socket {
@@ -38,6 +36,7 @@ func (n *Node) connect(w http.ResponseWriter, r *http.Request, t transport) erro
 		return err
 	}
 	c := n.newConn(q, t)
+	c.peer = peer
 	n.shards.join(c, strings.Clone(q.claims.User)) // not the whole request that it is a part of
 	started := false
 	defer func() {

@@ -10,7 +10,7 @@ type metrics struct {
 	filled      *prometheus.CounterVec
 	closes      *prometheus.CounterVec
 	resets      prometheus.Counter
-	refused     prometheus.Counter
+	refused     *prometheus.CounterVec
 	acks        prometheus.Counter
 	rechecks    prometheus.Counter
 }
@@ -25,7 +25,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		filled:   counters("filled_total", "Numbers that no bell brought, by where they were read.", "source"),
 		closes:   counters("closes_total", "Connections closed by the node, by reason.", "reason"),
 		resets:   counter("resets_total", "Clients told to reload the inbox."),
-		refused:  counter("refused_total", "Connections refused because the node holds as many as it may."),
+		refused:  counters("refused_total", "Connections refused for a limit: of the node, of a client's IP, or of new ones from it.", "limit"),
 		acks:     counter("acks_total", "Acknowledgements received."),
 		rechecks: counter("rechecks_total", "Times that all connected users were compared with the heads of their lists."),
 	}

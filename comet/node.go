@@ -33,9 +33,11 @@ type Node struct {
 	acks     acks
 	releases releases
 	returned *returned
+	peers    *peers
 	rechecks chan struct{}
 
 	open       atomic.Int64 // connections held
+	warned     atomic.Int64 // of a client's address, when last, in ms
 	epoch      atomic.Pointer[string]
 	bells      atomic.Pointer[redis.PubSub]
 	subscribed atomic.Bool
@@ -61,6 +63,7 @@ func NewNode(o Options) (*Node, error) {
 	n.acks = acks{node: n, held: make(map[string]int64), asked: make(chan struct{}, 1)}
 	n.releases = releases{node: n}
 	n.clock = newClock(n)
+	n.peers = newPeers(o.PerIP, o.IPRate, n.clock.now)
 	if n.lot, err = newLot(o.Logger); err != nil {
 		return nil, err
 	}
@@ -187,7 +190,6 @@ func (n *Node) cursorAt(number int64) Cursor {
 func (n *Node) enter() bool {
 	if n.open.Add(1) > int64(n.MaxConnections) {
 		n.open.Add(-1)
-		n.metrics.refused.Inc()
 		return false
 	}
 	return true
@@ -195,12 +197,13 @@ func (n *Node) enter() bool {
 
 // gone counts a started connection out.
 func (n *Node) gone(c *conn) {
-	n.exit()
+	n.exit(c.peer)
 	n.metrics.connections[c.transport].Dec()
 }
 
 // exit counts a connection out and says when it was the last one.
-func (n *Node) exit() {
+func (n *Node) exit(peer uint64) {
+	n.peers.leave(peer)
 	if n.open.Add(-1) == 0 {
 		select {
 		case n.empty <- struct{}{}:

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -38,6 +39,9 @@ func newComet(d *deps) *cobra.Command {
 			n, err := strconv.Atoi(p.cfg.Processes)
 			if err != nil || n < 0 || n > 1000 {
 				return &usageError{c.CommandPath(), errors.New("--processes is a number from 0 to 1000")}
+			}
+			if err := p.cfg.limit(&comet.Options{}); err != nil { // before children fail at it, one after the other
+				return err
 			}
 			if i, err := inherit(); err != nil {
 				return err
@@ -102,18 +106,42 @@ func (p *process) cometRoutes(mux *http.ServeMux) (*comet.Node, error) {
 	if err != nil || heartbeat < time.Second || heartbeat > 10*time.Minute {
 		return nil, errors.New("TIDINGS_HEARTBEAT is a duration from 1s to 10m")
 	}
-	node, err := comet.NewNode(comet.Options{
+	o := comet.Options{
 		Streams: p.streams, History: p.db, Tokens: p.tokens, Logger: p.log, Registry: p.registry, ID: p.cfg.Node,
 		AllowOrigin: p.auth.OriginAllowed, Heartbeat: heartbeat,
-	})
+	}
+	if err := p.cfg.limit(&o); err != nil {
+		return nil, err
+	}
+	door := p.newDoor("comet", 0) // it holds requests open; the node has limits of its own
+	o.ClientIP = door.ClientIP
+	node, err := comet.NewNode(o)
 	if err != nil {
 		return nil, err
 	}
 	p.ready["comet"] = func(context.Context) error { return node.Ready() }
 	p.background("comet", node.Run)
-	door := p.newDoor("comet", 0) // it holds requests open; the node has a limit of its own
 	node.Routes(mux, func(h middleware.Handler) http.Handler { return door.Wrap(door.Serve(h)) })
 	return node, nil
+}
+
+// limit reads the limits of a comet node.
+func (c *config) limit(o *comet.Options) error {
+	for _, l := range []struct {
+		name, text string
+		least      int
+		to         *int
+	}{
+		{"MAX_CONNECTIONS", c.MaxConnections, 0, &o.MaxConnections}, {"USER_CONNECTIONS", c.UserConnections, 1, &o.PerUser},
+		{"IP_CONNECTIONS", c.IPConnections, 0, &o.PerIP}, {"IP_RATE", c.IPRate, 0, &o.IPRate},
+	} {
+		n, err := strconv.Atoi(l.text)
+		if err != nil || n < l.least || n > 1e7 {
+			return fmt.Errorf("TIDINGS_%s is a number from %d to 10000000", l.name, l.least)
+		}
+		*l.to = n
+	}
+	return nil
 }
 
 // serveComet serves mux and, when the process stops, first asks the node's clients to come back elsewhere.

@@ -20,6 +20,8 @@ type config struct {
 	Data, AdminToken, Secret, SecretOld               string
 	Lanes, Channels, Concurrency, ReceiptWindow, Node string
 	Processes, Heartbeat                              string
+	MaxConnections, UserConnections                   string
+	IPConnections, IPRate, TrustedProxies             string
 	KannelURL, KannelUser                             string
 	KannelPassword, KannelFrom                        string
 	BaiduURL, BaiduKey, BaiduSecret                   string
@@ -74,6 +76,8 @@ var settings = []setting{
 		reason: "the public door: up and api :8080, comet :8081, worker none"},
 	{name: "admin-listen", group: forDoors, fallback: "", field: func(c *config) *string { return &c.AdminListen },
 		reason: "metrics, health and pprof: up and api 127.0.0.1:9080, comet 127.0.0.1:9081, worker 127.0.0.1:9082; loopback, because pprof and metrics tell much"},
+	{name: "trusted-proxies", group: forDoors, fallback: "", field: func(c *config) *string { return &c.TrustedProxies },
+		reason: "networks of your proxies: 10.0.0.0/24,10.1.0.7; their X-Forwarded-For tells who the client is; empty, because whoever may write that header could choose the address that limits and failed sign-ins are counted for"},
 	{name: "admin-token", group: forDoors, fallback: "", field: func(c *config) *string { return &c.AdminToken }, secret: true,
 		reason: "lets the first admin in; 'up' makes one and keeps it in the data directory; api has none unless set, so that no door is open by default"},
 	{name: "public-url", group: forWorkers, fallback: "http://127.0.0.1:8080", field: func(c *config) *string { return &c.PublicURL },
@@ -96,6 +100,14 @@ var settings = []setting{
 		reason: "networks in which endpoints of applications may be called besides public addresses, also by http: 10.20.0.0/16; empty, because whoever makes an endpoint could else reach into ours"},
 	{name: "heartbeat", group: forComet, fallback: "25s", field: func(c *config) *string { return &c.Heartbeat },
 		reason: "the longest silence on a held connection; proxies cut silent ones after 60s, some mobile networks after 30s; 55s costs half as much with very many connections"},
+	{name: "max-connections", group: forComet, fallback: "0", field: func(c *config) *string { return &c.MaxConnections },
+		reason: "connections that a comet process holds, one more is answered 503; 0 is 95 % of the descriptors that it may have"},
+	{name: "user-connections", group: forComet, fallback: "10", field: func(c *config) *string { return &c.UserConnections },
+		reason: "connections of one user on all nodes, one more closes the oldest; all tabs of a browser need one together"},
+	{name: "ip-connections", group: forComet, fallback: "1000", field: func(c *config) *string { return &c.IPConnections },
+		reason: "connections of clients at one IP address (or IPv6 /64) that a comet process holds, one more is answered 429; 0 is no limit; whole offices and mobile networks stand behind one address, and one machine must not take all places; loopback has no limit"},
+	{name: "ip-rate", group: forComet, fallback: "50", field: func(c *config) *string { return &c.IPRate },
+		reason: "new connections a second of clients at one IP address to a comet process, more in ten seconds are answered 429; of polls, which are asked again after each answer, ten times as many; 0 is no limit"},
 	{name: "kannel-url", group: forWorkers, fallback: "http://127.0.0.1:13013/cgi-bin/sendsms", field: func(c *config) *string { return &c.KannelURL },
 		reason: "Kannel's own default port on this machine"},
 	{name: "kannel-user", group: forWorkers, fallback: "", field: func(c *config) *string { return &c.KannelUser },

@@ -109,7 +109,7 @@ func (p *process) newDoor(name string, inFlight int) *middleware.Door {
 	return middleware.NewDoor(middleware.Config{
 		Logger:      p.log,
 		Origins:     func(ctx context.Context, origin string) bool { return p.auth.OriginAllowed(ctx, origin, "") },
-		MaxInFlight: inFlight,
+		MaxInFlight: inFlight, TrustedProxies: p.proxies,
 		Observe: func(pattern string, status int, d time.Duration) {
 			took.WithLabelValues(pattern, strconv.Itoa(status)).Observe(d.Seconds())
 		},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tidings/auth"
+	"tidings/channels/guard"
 	"tidings/channels/switchboard"
 	"tidings/comet"
 	"tidings/sql"
@@ -34,6 +36,7 @@ type process struct {
 	master   []byte
 	old      [][]byte // master secrets whose seals and signatures are still taken
 	ready    map[string]func(context.Context) error
+	proxies  []netip.Prefix
 
 	board    *switchboard.Board // nil until opened
 	provider tasks.Stage        // delivers through the board
@@ -73,7 +76,11 @@ func newProcess(c *cobra.Command, d *deps) (*process, error) {
 	if cfg.AdminToken != "" && len(cfg.AdminToken) < 16 {
 		return nil, errors.New("TIDINGS_ADMIN_TOKEN needs 16 characters at least: openssl rand -hex 24")
 	}
-	p := &process{deps: d, cfg: cfg, log: log, registry: prometheus.NewRegistry(), ready: map[string]func(context.Context) error{}}
+	proxies, err := guard.Networks(cfg.TrustedProxies)
+	if err != nil {
+		return nil, fmt.Errorf("TIDINGS_TRUSTED_PROXIES: %w", err)
+	}
+	p := &process{deps: d, cfg: cfg, proxies: proxies, log: log, registry: prometheus.NewRegistry(), ready: map[string]func(context.Context) error{}}
 	p.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return p, nil
 }

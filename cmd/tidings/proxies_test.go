@@ -47,7 +47,7 @@ func startTwoComets(t *testing.T) *twoComets {
 	wg.Go(func() { _ = c.streams.Run(ctx) })
 	t.Cleanup(func() { cancel(); wg.Wait() })
 	env := environment(map[string]string{"TIDINGS_DATABASE_URL": database, "TIDINGS_REDIS_URL": "unix://" + rds.Client.Options().Addr,
-		"TIDINGS_SECRET": processesSecret, "TIDINGS_HEARTBEAT": "1s"})
+		"TIDINGS_SECRET": processesSecret, "TIDINGS_HEARTBEAT": "1s", "TIDINGS_TRUSTED_PROXIES": "127.0.0.1", "TIDINGS_IP_RATE": "1"})
 	for range 2 {
 		out := newOutput()
 		ctx, cancel := context.WithCancel(context.Background())
@@ -228,10 +228,48 @@ func (l *listener) listen(ctx context.Context) error {
 	return nil
 }
 
+// limitsByClient sees that connections are counted for the client that the proxy names, and for no other that a client names.
+func limitsByClient(t *testing.T, base string) {
+	t.Helper()
+	const asked = 40 // twice what two nodes let one address open in ten seconds
+	refused := func(from string) (n int) {
+		dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+		transport := &http.Transport{DialContext: dialer.DialContext}
+		defer transport.CloseIdleConnections()
+		for range asked {
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/comet/stream?client=c", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("X-Forwarded-For", "198.51.100.7")
+			answer, err := transport.RoundTrip(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = answer.Body.Close()
+			switch answer.StatusCode {
+			case http.StatusTooManyRequests:
+				n++
+			case http.StatusUnauthorized:
+			default:
+				t.Fatalf("from %s: %s", from, answer.Status)
+			}
+		}
+		return n
+	}
+	if n := refused("127.0.0.1"); n == 0 || n == asked { // as another proxy of ours
+		t.Errorf("of %d connections of one client %d were refused", asked, n)
+	}
+	if n := refused("127.0.0.2"); n != 0 { // as a client that claims to be another
+		t.Errorf("what a client writes was believed: %d were refused", n)
+	}
+}
+
 // behindAProxy holds a client of each transport, drains one of two nodes meanwhile, and wants every number once.
 func behindAProxy(t *testing.T, name string, command ...string) {
 	c := startTwoComets(t)
 	base := c.behind(t, name, command...)
+	limitsByClient(t, base)
 	ctx, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	defer wg.Wait()
