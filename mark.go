@@ -8,3 +8,9 @@ type Marked struct {
 	UpTo   ID   `json:"up_to,omitempty"`
 	Unread int  `json:"unread"` // how many he has not read now
 }
+
+// UserMarked is what a user marked, or what was marked for him.
+type UserMarked struct {
+	User string
+	Marked
+}

@@ -44,8 +44,10 @@ type Config struct {
 	// SignProof makes the signature under a broadcast's proof, VerifyProof tells whether it made one.
 	SignProof   func(tidings.ProofSeal) string
 	VerifyProof func(tidings.ProofSeal) bool
-	// Marked tells a user's open connections what he marked; nil: nobody does.
-	Marked func(ctx context.Context, user string, m tidings.Marked) error
+	// Marked tells users' open connections what was marked, and asks how much those who listen have not read; nil: nobody does.
+	Marked func(ctx context.Context, marks []tidings.UserMarked, unread func(ctx context.Context, users []string) (map[string]int, error)) error
+	// Presence tells who is connected.
+	Presence Presence
 	// Ready are the checks behind /readyz, by name.
 	Ready   map[string]func(context.Context) error
 	OpenAPI []byte

@@ -41,8 +41,9 @@ type bundle struct {
 	mu      sync.Mutex
 	now     time.Time
 	marked  []string // what users' pages were told
-	app     string   // a key of shop with every scope
-	other   string   // the same of application "pos"
+	present present
+	app     string // a key of shop with every scope
+	other   string // the same of application "pos"
 }
 
 // lockedBuffer is a log that several goroutines write.
@@ -79,13 +80,20 @@ func setup(t *testing.T, db *sql.DB) *bundle {
 			Origins: func(ctx context.Context, o string) bool { return authenticator.OriginAllowed(ctx, o, "") },
 		}),
 		Reports: reporting{},
-		Marked: func(_ context.Context, user string, m tidings.Marked) error {
+		Marked: func(ctx context.Context, marks []tidings.UserMarked, unread func(context.Context, []string) (map[string]int, error)) error {
 			b.mu.Lock()
 			defer b.mu.Unlock()
-			b.marked = append(b.marked, fmt.Sprintf("%s %s %v %v %d", user, m.Mark, m.IDs, m.UpTo, m.Unread))
+			for _, m := range marks { // all of them listen
+				counts, err := unread(ctx, []string{m.User})
+				if err != nil {
+					return err
+				}
+				b.marked = append(b.marked, fmt.Sprintf("%s %s %v %v %d", m.User, m.Mark, m.IDs, m.UpTo, counts[m.User]))
+			}
 			return nil
 		},
-		Ready: map[string]func(context.Context) error{"sql": db.Ready},
+		Presence: &b.present,
+		Ready:    map[string]func(context.Context) error{"sql": db.Ready},
 	})
 	b.handler = b.api.Handler()
 	b.furnish()

@@ -13,7 +13,7 @@ import (
 // History is what reached a merchant or a store, for the merchant's own systems.
 type History interface {
 	DimensionHistory(ctx context.Context, dimension string, q tidings.PageQuery) (items []tidings.HistoryItem, more bool, err error)
-	MarkDimension(ctx context.Context, dimension string, m tidings.Mark, ids []tidings.ID) (int, error)
+	MarkDimension(ctx context.Context, dimension string, m tidings.Mark, ids []tidings.ID) (map[string][]tidings.ID, error)
 }
 
 // dimensionOf is the dimension in the path, if the principal may see it: an admin each, a merchant key its own, and the key
@@ -68,10 +68,17 @@ func (a *API) markHistory(via string, m tidings.Mark) handler {
 		if err != nil {
 			return err
 		}
-		n, err := a.Store.MarkDimension(r.Context(), dimension, m, ids)
+		marked, err := a.Store.MarkDimension(r.Context(), dimension, m, ids)
 		if err != nil {
 			return err
 		}
+		n := 0
+		var marks []tidings.UserMarked
+		for user, ids := range marked {
+			n += len(ids)
+			marks = append(marks, tidings.UserMarked{User: user, Marked: tidings.Marked{Mark: m, IDs: ids}})
+		}
+		a.tellMarked(r.Context(), marks)
 		return middleware.WriteJSON(w, http.StatusOK, changed{n})
 	}
 }

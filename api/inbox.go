@@ -16,6 +16,8 @@ import (
 type Inbox interface {
 	Inbox(ctx context.Context, user string, q tidings.InboxQuery) (items []tidings.InboxItem, more bool, err error)
 	Unread(ctx context.Context, user string, types []string) (int, error)
+	// UnreadOf counts of several users; one with nothing unread may be missing.
+	UnreadOf(ctx context.Context, users []string) (map[string]int, error)
 	// Mark marks the notifications of ids, or with none of them everything up to upTo.
 	Mark(ctx context.Context, user string, m tidings.Mark, ids []tidings.ID, upTo tidings.ID) (changed int, err error)
 }
@@ -113,7 +115,7 @@ func (a *API) markInbox(m tidings.Mark) handler {
 			return err
 		}
 		if n > 0 {
-			a.tellMarked(r.Context(), p.User, m, ids, upTo)
+			a.tellMarked(r.Context(), []tidings.UserMarked{{User: p.User, Marked: tidings.Marked{Mark: m, IDs: ids, UpTo: upTo}}})
 		}
 		return middleware.WriteJSON(w, http.StatusOK, changed{n})
 	}

@@ -34,6 +34,8 @@ func (a *API) routes() []Route {
 		{"GET", "/v1/receipts/{provider}/{integration}", public, a.receiveAll}, // likewise
 		{"POST", "/v1/receipts/{provider}/{integration}", public, a.receiveAll},
 
+		{"GET", "/v1/presence", people(auth.ReadInstallation), a.getPresence},
+		{"GET", "/v1/presence/{user}", people(auth.ReadInstallation), a.getListeners},
 		{"GET", "/v1/balance", people(auth.ReadInstallation), a.getBalance},
 		{"GET", "/openapi.yaml", public, a.getOpenAPI},
 		{"GET", "/healthz", public, a.getHealth},

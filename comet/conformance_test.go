@@ -400,12 +400,18 @@ func TestWhatAUserMarkedReachesAllOfHisPagesOnEveryNode(t *testing.T) {
 		}
 		// Marks are not kept: a poll between two requests misses one, and so does a node that subscribes anew. So they are
 		// said on and on.
+		unread := func(_ context.Context, users []string) (map[string]int, error) {
+			if len(users) != 1 || users[0] != "ann" {
+				t.Errorf("asked of %v", users)
+			}
+			return map[string]int{"ann": 3}, nil
+		}
 		said := func(m tidings.Marked, heard func()) {
 			ctx, cancel := context.WithCancel(t.Context())
 			var wg sync.WaitGroup
 			wg.Go(func() {
 				for tick := time.Tick(20 * time.Millisecond); ctx.Err() == nil; <-tick {
-					if err := a.Streams.Marked(ctx, "ann", m); err != nil && ctx.Err() == nil {
+					if err := a.Streams.Marked(ctx, []tidings.UserMarked{{User: "ann", Marked: m}, {User: "nobody", Marked: m}}, unread); err != nil && ctx.Err() == nil {
 						t.Error(err)
 					}
 				}

@@ -54,7 +54,7 @@ func (n *Node) connect(w http.ResponseWriter, r *http.Request, t transport) erro
 		}
 	}
 	held, started = true, true
-	n.metrics.connections[t].Inc()
+	n.held[t].Add(1)
 	return n.hold(w, r, c, at)
 }
 

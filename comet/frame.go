@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"tidings"
 )
 
 // transport is a way in which a page listens.
@@ -20,7 +22,7 @@ const (
 	transports
 )
 
-func (t transport) String() string { return [transports]string{"poll", "stream", "events", "ws"}[t] }
+func (t transport) String() string { return tidings.Transports[t] }
 
 func (t transport) contentType() string {
 	return [transports]string{"application/json", "application/x-ndjson", "text/event-stream", ""}[t]

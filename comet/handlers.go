@@ -19,16 +19,22 @@ const (
 // Routes registers the node's handlers. They bring their own CORS, by the token's application; the mux must not be behind
 // a middleware.Door whose Origins refuse these pages.
 func (n *Node) Routes(mux *http.ServeMux, serve func(middleware.Handler) http.Handler) {
-	mux.Handle("GET /comet/poll", serve(func(w http.ResponseWriter, r *http.Request) error { return n.connect(w, r, poll) }))
-	mux.Handle("GET /comet/stream", serve(func(w http.ResponseWriter, r *http.Request) error { return n.connect(w, r, stream) }))
-	mux.Handle("GET /comet/events", serve(func(w http.ResponseWriter, r *http.Request) error { return n.connect(w, r, events) }))
-	mux.Handle("GET /comet/ws", serve(func(w http.ResponseWriter, r *http.Request) error { return n.connect(w, r, socket) }))
-	mux.Handle("POST /comet/ack", serve(n.serveAck))
-	mux.Handle("POST /comet/ticket", serve(n.serveTicket))
-	mux.Handle("OPTIONS /comet/", serve(n.servePreflight))
-	for name := range Modules {
-		mux.Handle("GET /comet/"+name, serve(serveModule(name)))
+	for pattern, h := range n.routes() {
+		mux.Handle(pattern, serve(h))
 	}
+	mux.Handle("OPTIONS /comet/", serve(n.servePreflight))
+}
+
+// routes are what openapi.yaml describes.
+func (n *Node) routes() map[string]middleware.Handler {
+	all := map[string]middleware.Handler{"POST /comet/ack": n.serveAck, "POST /comet/ticket": n.serveTicket}
+	for t := range transports {
+		all["GET /comet/"+t.String()] = func(w http.ResponseWriter, r *http.Request) error { return n.connect(w, r, t) }
+	}
+	for name := range Modules {
+		all["GET /comet/"+name] = serveModule(name)
+	}
+	return all
 }
 
 // checkOrigin answers pages of foreign origins only if the token's application lists them.

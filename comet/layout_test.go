@@ -108,6 +108,9 @@ func TestAClusterMovesSlotsAndLosesAMasterAndAPageMissesNothing(t *testing.T) {
 	c := g.crowd(s, users...)
 	c.send(5)
 	c.all()
+	if l, p := g.listeners(s.Streams, users[0]), g.presence(s.Streams); len(l) != 1 || len(p.Nodes) != 1 {
+		t.Errorf("present are %+v on %+v", l, p)
+	}
 	// The slot of a user's keys and the one of the node's bells move while messages come.
 	for _, key := range []string{"stream:{" + users[0] + "}", bellChannel(s.name)} {
 		from := layout.Owner(t, key)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -14,7 +13,8 @@ func (n *Node) registerCall(c *conn, fence any) call {
 	user := c.group.user
 	return call{
 		keys: []string{leaseKey(user), headKey(user)},
-		args: []any{user, c.client, n.name, leaseKept, n.PerUser, int(Replaced), int(TooManyOpen), fence, n.Streams.callerRings()},
+		args: []any{user, c.client, n.name, leaseKept, n.PerUser, int(Replaced), int(TooManyOpen), fence, n.Streams.callerRings(),
+			c.transport.String()},
 	}
 }
 
@@ -162,14 +162,6 @@ func (r *releases) flush(ctx context.Context) error {
 	}
 	if _, err := run(ctx, r.node.Streams.redis, releaseScript, over); err != nil {
 		return fmt.Errorf("give up leases: %w", err)
-	}
-	return nil
-}
-
-// renew keeps the node's own key alive: it tells operators which nodes live.
-func (n *Node) renew(ctx context.Context) error {
-	if err := n.Streams.redis.Set(ctx, "node:"+n.name, n.Now().UTC().Format(time.RFC3339), nodeKept).Err(); err != nil {
-		return fmt.Errorf("renew the node's key: %w", err)
 	}
 	return nil
 }

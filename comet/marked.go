@@ -4,29 +4,62 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+
+	"github.com/redis/go-redis/v9"
 
 	"tidings"
 )
 
-// Marked tells the user's open connections, on whatever node, what he has marked. Nothing is kept: it costs nothing where
-// nobody listens, and who misses it asks the inbox.
-func (s *Streams) Marked(ctx context.Context, user string, m tidings.Marked) error {
-	leases, err := s.redis.HVals(ctx, leaseKey(user)).Result()
-	if err != nil || len(leases) == 0 {
-		return wrapped("find who holds a user", err)
+// Marked tells users' open connections, on whatever node, what was marked. unread counts what those of them who listen have
+// not read now: where nobody listens it is not asked. Nothing is kept: who misses it asks the inbox.
+func (s *Streams) Marked(ctx context.Context, marks []tidings.UserMarked, unread func(ctx context.Context, users []string) (map[string]int, error)) error {
+	nodes, err := s.nodesOf(ctx, marks)
+	if err != nil || len(nodes) == 0 {
+		return err
 	}
-	content, err := json.Marshal(m)
+	counts, err := unread(ctx, slices.Collect(maps.Keys(nodes)))
 	if err != nil {
-		return fmt.Errorf("tell what a user marked: %w", err)
+		return err
 	}
 	bells := rung{}
-	for _, lease := range leases {
-		node, _, _ := strings.Cut(lease, " ")
-		bells[node] = []string{"m " + user + " " + string(content)}
+	for _, m := range marks {
+		m.Unread = counts[m.User]
+		content, err := json.Marshal(m.Marked)
+		if err != nil {
+			return fmt.Errorf("tell what a user marked: %w", err)
+		}
+		for _, node := range nodes[m.User] {
+			bells[node] = append(bells[node], "m "+m.User+" "+string(content))
+		}
 	}
 	return s.ring(ctx, bells)
+}
+
+// nodesOf are the nodes that hold those of the users who listen.
+func (s *Streams) nodesOf(ctx context.Context, marks []tidings.UserMarked) (map[string][]string, error) {
+	nodes := map[string][]string{}
+	for chunk := range slices.Chunk(marks, pipelined) {
+		pipe := s.redis.Pipeline()
+		answers := make([]*redis.StringSliceCmd, len(chunk))
+		for i, m := range chunk {
+			answers[i] = pipe.HVals(ctx, leaseKey(m.User))
+		}
+		if _, err := pipe.Exec(ctx); err != nil {
+			return nil, fmt.Errorf("find who holds a user: %w", err)
+		}
+		for i, m := range chunk {
+			for _, lease := range answers[i].Val() {
+				node, _, _ := strings.Cut(lease, " ")
+				if !slices.Contains(nodes[m.User], node) {
+					nodes[m.User] = append(nodes[m.User], node)
+				}
+			}
+		}
+	}
+	return nodes, nil
 }
 
 func wrapped(what string, err error) error {

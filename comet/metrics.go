@@ -1,24 +1,27 @@
 package comet
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// holding is how many connections are held, by transport.
+type holding [transports]atomic.Int64
 
 // metrics are the node's. Every label has a closed list of values.
 type metrics struct {
-	connections [transports]prometheus.Gauge
-	frames      [transports]prometheus.Counter
-	messages    [transports]prometheus.Counter
-	filled      *prometheus.CounterVec
-	closes      *prometheus.CounterVec
-	resets      prometheus.Counter
-	refused     *prometheus.CounterVec
-	acks        prometheus.Counter
-	rechecks    prometheus.Counter
+	frames   [transports]prometheus.Counter
+	messages [transports]prometheus.Counter
+	filled   *prometheus.CounterVec
+	closes   *prometheus.CounterVec
+	resets   prometheus.Counter
+	refused  *prometheus.CounterVec
+	acks     prometheus.Counter
+	rechecks prometheus.Counter
 }
 
-func newMetrics(r prometheus.Registerer) *metrics {
-	connections := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "tidings_comet_connections", Help: "Connections that are held, by transport.",
-	}, []string{"transport"})
+func newMetrics(r prometheus.Registerer, held *holding) *metrics {
 	frames := counters("frames_total", "Frames written to pages, by transport.", "transport")
 	messages := counters("messages_total", "Messages written to pages, by transport.", "transport")
 	m := &metrics{
@@ -30,11 +33,13 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		rechecks: counter("rechecks_total", "Times that all connected users were compared with the heads of their lists."),
 	}
 	for t := range transports {
-		m.connections[t] = connections.WithLabelValues(t.String())
+		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "tidings_comet_connections", Help: "Connections that are held, by transport.", ConstLabels: prometheus.Labels{"transport": t.String()},
+		}, func() float64 { return float64(held[t].Load()) }))
 		m.frames[t] = frames.WithLabelValues(t.String())
 		m.messages[t] = messages.WithLabelValues(t.String())
 	}
-	r.MustRegister(connections, frames, messages, m.filled, m.closes, m.resets, m.refused, m.acks, m.rechecks)
+	r.MustRegister(frames, messages, m.filled, m.closes, m.resets, m.refused, m.acks, m.rechecks)
 	return m
 }
 

@@ -36,7 +36,8 @@ type Node struct {
 	peers    *peers
 	rechecks chan struct{}
 
-	open       atomic.Int64 // connections held
+	open       atomic.Int64 // connections counted in
+	held       holding      // of them those that are started
 	warned     atomic.Int64 // of a client's address, when last, in ms
 	epoch      atomic.Pointer[string]
 	bells      atomic.Pointer[redis.PubSub]
@@ -53,13 +54,14 @@ func NewNode(o Options) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		Options: o, name: o.ID + ":" + strconv.FormatInt(o.Now().UnixMicro(), 36), metrics: newMetrics(o.Registry),
+		Options: o, name: o.ID + ":" + strconv.FormatInt(o.Now().UnixMicro(), 36),
 		shards: newShards(), writers: newQueue[*conn](), fills: newQueue[*group](), returned: newReturned(),
 		heads:    &gather[string, int64]{read: o.Streams.Heads, most: recheckUsers},
 		listed:   &gather[string, int64]{read: o.History.Heads, most: recheckUsers},
 		tails:    &gather[tidings.Span, tidings.Tail]{read: o.History.Tails, most: fillSpans},
 		rechecks: make(chan struct{}, 1), empty: make(chan struct{}, 1), stopped: make(chan struct{}),
 	}
+	n.metrics = newMetrics(o.Registry, &n.held)
 	n.acks = acks{node: n, held: make(map[string]int64), asked: make(chan struct{}, 1)}
 	n.releases = releases{node: n}
 	n.clock = newClock(n)
@@ -144,7 +146,7 @@ func (n *Node) leave() error {
 	if err := n.releases.flush(ctx); err != nil {
 		n.Logger.Warn("leases were not given up; they expire", "error", err)
 	}
-	if err := n.Streams.redis.Del(ctx, "node:"+n.name).Err(); err != nil {
+	if err := n.unname(ctx); err != nil {
 		n.Logger.Warn("the node's key was not removed; it expires", "error", err)
 	}
 	return nil
@@ -198,7 +200,7 @@ func (n *Node) enter() bool {
 // gone counts a started connection out.
 func (n *Node) gone(c *conn) {
 	n.exit(c.peer)
-	n.metrics.connections[c.transport].Dec()
+	n.held[c.transport].Add(-1)
 }
 
 // exit counts a connection out and says when it was the last one.

@@ -29,7 +29,7 @@ type Options struct {
 	Broadcast func(ctx context.Context, p auth.Principal, application, key string, body []byte) (tidings.ID, error)
 	// Proof answers with the proof of a broadcast in a format, csv or jsonl.
 	Proof func(ctx context.Context, w http.ResponseWriter, application string, id tidings.ID, format string) error
-	// Health tells how the stores and providers stand. It returns by ctx's deadline.
+	// Health tells how the stores, comet and the providers stand. It returns by ctx's deadline.
 	Health  func(ctx context.Context) []Check
 	Monitor asynqmon.Options // RedisConnOpt alone is needed
 	Queues  Queues

@@ -10,7 +10,7 @@ import (
 
 // healthPage is what health.html shows.
 type healthPage struct {
-	Checks []Check // of the stores
+	Checks []Check // of the stores and comet
 	// Integrations stand by channel, and Unreachable says of some what their host does.
 	Integrations []channelRow
 	Unreachable  map[string]string

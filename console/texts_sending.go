@@ -15,7 +15,7 @@ var sendingTexts = map[string]text{
 	"home.begin": {"Begin here", "从这里开始"}, "home.begin-lead": {"Apply for access for your application. An approver decides.", "为您的应用申请接入，由审核人审批。"}, "home.applied": {"Your application waits for an approver.", "您的申请正在等待审批。"},
 	"home.steps": {"Make a message type, write a template for each channel, submit it, publish what is approved, and send a test.", "创建消息类型，为各渠道编写模板，提交审核，发布通过的版本，然后测试发送。"},
 	"home.open":  {"Open the application", "打开应用"}, "home.drafts": {"Templates to go on with", "待处理的模板"}, "home.last": {"Last messages", "最近消息"}, "home.all-messages": {"All messages", "全部消息"},
-	"health.parts": {"Stores", "存储"}, "health.part": {"Part", "组件"}, "health.says": {"Detail", "详情"}, "health.balance": {"Balance", "对账"},
+	"health.parts": {"Parts", "组成部分"}, "health.part": {"Part", "组件"}, "health.says": {"Detail", "详情"}, "health.balance": {"Balance", "对账"},
 	"health.balance-lead": {"Every message, user and channel has exactly one delivery in exactly one state.", "每条消息、每个用户、每个渠道，对应且仅对应一条投递记录。"}, "health.open": {"Under way", "处理中"}, "health.overdue": {"Overdue", "超时未处理"}, "health.faults": {"What does not balance", "不平衡项"},
 	"health.queues": {"Queues", "队列"}, "health.dashboard": {"Dashboard of the queues", "队列面板"}, "health.no-queues": {"Redis does not answer. Messages are accepted all the same and go on once it is back.", "Redis 无响应。消息仍会被受理，恢复后继续处理。"},
 	"queue": {"Queue", "队列"}, "queues.none": {"All queues are empty.", "所有队列均为空。"}, "queue.pending": {"Pending", "等待"}, "queue.active": {"Active", "处理中"}, "queue.retry": {"Retry", "重试"}, "queue.processed": {"Done today", "今日完成"}, "queue.failed": {"Failed today", "今日失败"},

@@ -91,18 +91,18 @@ func (db *DB) StoreHours(ctx context.Context, ids []string) (map[string]tidings.
 }
 
 // mark notes a fact about notifications, and ends, in the same transaction, the routes that end by being read.
-func (db *DB) mark(ctx context.Context, m tidings.Mark, query string, args ...any) (n int, err error) {
+func (db *DB) mark(ctx context.Context, m tidings.Mark, query string, args ...any) (rows []markedRow, err error) {
 	err = db.tx(ctx, func(t *tx) error {
-		var rows []markedRow
+		rows = nil // of a try before
 		if err := t.Select(ctx, &rows, query, args...); err != nil {
 			return err
 		}
-		if n = len(rows); n == 0 || m != tidings.MarkRead {
+		if len(rows) == 0 || m != tidings.MarkRead {
 			return nil
 		}
 		return t.endRoutes(ctx, rows)
 	})
-	return n, err
+	return rows, err
 }
 
 type markedRow struct {

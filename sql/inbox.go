@@ -88,13 +88,33 @@ func (db *DB) Unread(ctx context.Context, user string, types []string) (n int, e
 	return n, db.Get(ctx, &n, "unread", user, listed(types))
 }
 
+// UnreadOf is Unread of several users, of all types; one with nothing unread is missing.
+func (db *DB) UnreadOf(ctx context.Context, users []string) (map[string]int, error) {
+	unread := make(map[string]int, len(users))
+	for chunk := range slices.Chunk(users, 500) {
+		var rows []struct {
+			User   string `db:"user_id"`
+			Unread int
+		}
+		if err := db.Select(ctx, &rows, "unread-of", columns(chunk)); err != nil {
+			return nil, err
+		}
+		for _, r := range rows {
+			unread[r.User] = r.Unread
+		}
+	}
+	return unread, nil
+}
+
 // Mark notes a fact about notifications that the user may see: those named, or, if none is, all up to the message upTo. It
 // returns how many it changed: what was marked before stays as it is.
 func (db *DB) Mark(ctx context.Context, user string, m tidings.Mark, ids []tidings.ID, upTo tidings.ID) (int, error) {
 	if len(ids) > 0 {
-		return db.mark(ctx, m, "mark", idColumn(ids), user, string(m))
+		rows, err := db.mark(ctx, m, "mark", idColumn(ids), user, string(m))
+		return len(rows), err
 	}
-	return db.mark(ctx, m, "mark-up-to", user, string(m), int64(upTo))
+	rows, err := db.mark(ctx, m, "mark-up-to", user, string(m), int64(upTo))
+	return len(rows), err
 }
 
 // DimensionHistory reads a page of the messages that reached a merchant ("m:acme": through the merchant itself or one of its
@@ -186,12 +206,18 @@ func (c contentRow) rank() int {
 	return rank
 }
 
-// MarkDimension notes a fact about notifications for all members of a merchant or store whom they reached through it.
-func (db *DB) MarkDimension(ctx context.Context, dimension string, m tidings.Mark, ids []tidings.ID) (int, error) {
+// MarkDimension notes a fact about notifications for all members of a merchant or store whom they reached through it. It
+// returns those that it changed, by user.
+func (db *DB) MarkDimension(ctx context.Context, dimension string, m tidings.Mark, ids []tidings.ID) (map[string][]tidings.ID, error) {
+	marked := map[string][]tidings.ID{}
 	if len(ids) == 0 {
-		return 0, nil
+		return marked, nil
 	}
-	return db.mark(ctx, m, "mark-dimension", idColumn(ids), dimension, merchantOf(dimension), string(m))
+	rows, err := db.mark(ctx, m, "mark-dimension", idColumn(ids), dimension, merchantOf(dimension), string(m))
+	for _, r := range rows {
+		marked[r.User] = append(marked[r.User], tidings.ID(r.Message))
+	}
+	return marked, err
 }
 
 // merchantOf is the merchant's id of a merchant dimension, "" of a store's.

@@ -272,20 +272,30 @@ func TestMarkingForADimensionMarksItsMembersOnly(t *testing.T) {
 		ctx := context.Background()
 		openShop(t, db)
 		id := send(t, db, tidings.Message{Audience: tidings.Audience{Merchants: []string{"acme"}}})
-		n, err := db.MarkDimension(ctx, "s:acme_1", tidings.MarkRead, []tidings.ID{id})
-		if err != nil || n != 2 {
-			t.Errorf("marked %d of ann and both, %v", n, err)
+		marked := func(dimension string, users ...string) {
+			t.Helper()
+			got, err := db.MarkDimension(ctx, dimension, tidings.MarkRead, []tidings.ID{id})
+			must(t, err)
+			want := map[string][]tidings.ID{}
+			for _, u := range users {
+				want[u] = []tidings.ID{id}
+			}
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("%s: marked %v, want %v", dimension, got, want)
+			}
 		}
-		for user, want := range map[string]int{"ann": 0, "both": 0, "bob": 1, "boss": 1} {
+		marked("s:acme_1", "ann", "both")
+		left := map[string]int{"ann": 0, "both": 0, "bob": 1, "boss": 1}
+		for user, want := range left {
 			if n := unread(t, db, user); n != want {
 				t.Errorf("%s has %d unread, want %d", user, n, want)
 			}
 		}
-		if n, err = db.MarkDimension(ctx, "m:acme", tidings.MarkRead, []tidings.ID{id}); err != nil || n != 2 {
-			t.Errorf("marked %d of bob and boss, %v", n, err)
+		counts, err := db.UnreadOf(ctx, []string{"ann", "both", "bob", "nobody"})
+		if err != nil || !reflect.DeepEqual(counts, map[string]int{"bob": 1}) {
+			t.Errorf("unread are %v, %v", counts, err)
 		}
-		if n, err = db.MarkDimension(ctx, "m:rival", tidings.MarkRead, []tidings.ID{id}); err != nil || n != 0 {
-			t.Errorf("another merchant marked %d, %v", n, err)
-		}
+		marked("m:acme", "bob", "boss")
+		marked("m:rival")
 	})
 }

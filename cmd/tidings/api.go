@@ -71,6 +71,7 @@ func (p *process) apiRoutes(mux *http.ServeMux, self string) error {
 		Store: p.db, Auth: p.auth, Tokens: p.tokens, Door: door, Now: time.Now, Ready: p.ready, OpenAPI: tidings.OpenAPI,
 		Platform:    configuration,
 		Marked:      p.streams.Marked,
+		Presence:    p.streams,
 		Reports:     reports{p},
 		SignProof:   func(s tidings.ProofSeal) string { return auth.SignProof(p.master, s) },
 		VerifyProof: func(s tidings.ProofSeal) bool { return auth.VerifyProof(p.master, s, p.old...) },

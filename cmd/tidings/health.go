@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/url"
 	"slices"
@@ -11,12 +12,13 @@ import (
 	"tidings/console"
 )
 
-// health tells how the stores and providers stand, all asked at once.
+// health tells how the stores, comet and the providers stand, all asked at once.
 func (p *process) health(ctx context.Context) []console.Check {
-	checks := []console.Check{{Name: "database"}, {Name: "redis"}, {Name: "kannel", Channel: tidings.SMS}, {Name: "baidu", Channel: tidings.App}}
+	checks := []console.Check{{Name: "database"}, {Name: "redis"}, {Name: "comet"}, {Name: "kannel", Channel: tidings.SMS}, {Name: "baidu", Channel: tidings.App}}
 	ask := []func() (state, detail string){
 		func() (string, string) { return standing(p.db.Ready(ctx), "answers") },
 		func() (string, string) { return standing(p.redis.Ping(ctx).Err(), "answers") },
+		func() (string, string) { return p.connected(ctx) },
 		func() (string, string) { return reach(ctx, p.cfg.KannelURL, p.cfg.KannelUser != "") },
 		func() (string, string) { return reach(ctx, p.cfg.BaiduURL, p.cfg.BaiduKey != "") },
 	}
@@ -34,6 +36,15 @@ func standing(err error, well string) (state, detail string) {
 		return "down", "does not answer"
 	}
 	return "ok", well
+}
+
+// connected tells how many pages are connected to how many nodes.
+func (p *process) connected(ctx context.Context) (state, detail string) {
+	found, err := p.streams.Presence(ctx)
+	if err == nil && len(found.Nodes) == 0 {
+		return "down", "no node runs"
+	}
+	return standing(err, fmt.Sprintf("holds %d connections on %d nodes", found.Connections, len(found.Nodes)))
 }
 
 // reach tells whether a provider takes connections. That it takes messages too, the attempts show.

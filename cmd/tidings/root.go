@@ -40,7 +40,7 @@ func newRoot(d *deps) *cobra.Command {
 	}
 	add("server", newUp(d), newAPI(d), newWorker(d), newComet(d))
 	add("client", newSend(d), newTail(d), newMessage(d), newBroadcast(d), newReplay(d), newDeadLetter(d), newHistory(d), newMark(d), newPreferences(d), newToken(d))
-	add("admin", newAccount(d), newApp(d), newType(d), newTemplate(d), newKey(d), newEndpoint(d), newQuota(d), newIntegration(d), newProvider(d), newMerchant(d), newStore(d), newUser(d), newImport(d), newQueue(d))
+	add("admin", newAccount(d), newApp(d), newType(d), newTemplate(d), newKey(d), newEndpoint(d), newQuota(d), newIntegration(d), newProvider(d), newMerchant(d), newStore(d), newUser(d), newImport(d), newQueue(d), newPresence(d))
 	add("stores", newMigrate(d), newAudit(d), newDoctor(d), newConfig(d), newKeys(d))
 	root.AddCommand(newSeed(d), newSimulate(d))
 	checkArgs(root)

@@ -100,6 +100,7 @@ func TestTheWalkByAPI(t *testing.T) {
 
 	id := read[struct{ ID tidings.ID }](t, sender.must(202, "POST", "/v1/messages", message)).ID
 	arrives(t, "walk-lin", "walk", id, "订单 B-77 已付款")
+	storeMarks(t, "walk-1", "walk-lin", "walk", id)
 	till := read[struct{ Key string }](t, root(t).must(201, "POST", "/v1/keys", object{"kind": "merchant", "store": "walk-1", "scopes": []string{"history:read"}})).Key
 	if past := get[list[tidings.HistoryItem]](as(t, till), "/v1/stores/walk-1/messages"); len(past.Data) != 1 || past.Data[0].ID != id {
 		t.Errorf("the store's history is %+v", past.Data)
@@ -144,13 +145,7 @@ func arrives(t *testing.T, user, application string, id tidings.ID, body string)
 	inbox := get[list[tidings.InboxItem]](page, "/v1/inbox")
 	other := listens(t, token)
 	page.must(200, "POST", "/v1/inbox/read", object{"ids": []string{inbox.Data[0].ID.String()}})
-	for told := false; !told; {
-		line, err := other.ReadString('\n')
-		if err != nil {
-			t.Fatalf("what the user read did not reach his other page: %v", err)
-		}
-		told = strings.Contains(line, `"marked":{"mark":"read","ids":["`+inbox.Data[0].ID.String()+`"],"unread":0}`)
-	}
+	isTold(t, other, `"marked":{"mark":"read","ids":["`+inbox.Data[0].ID.String()+`"],"unread":0}`)
 	if left := get[list[tidings.InboxItem]](page, "/v1/inbox?unread=true"); len(left.Data) != 0 {
 		t.Errorf("unread is still %+v", left.Data)
 	}
@@ -158,6 +153,37 @@ func arrives(t *testing.T, user, application string, id tidings.ID, body string)
 	if len(trace.Data) == 0 || trace.Data[0].User != user {
 		t.Errorf("the trace is %+v", trace.Data)
 	}
+}
+
+// isTold reads a page's frames until one holds the text.
+func isTold(t *testing.T, page *bufio.Reader, text string) {
+	t.Helper()
+	for {
+		line, err := page.ReadString('\n')
+		if err != nil {
+			t.Fatalf("the page does not hear %s: %v", text, err)
+		}
+		if strings.Contains(line, text) {
+			return
+		}
+	}
+}
+
+// storeMarks archives a message for a whole store, which its users' pages hear; operators see who these are.
+func storeMarks(t *testing.T, store, user, application string, id tidings.ID) {
+	t.Helper()
+	admin := root(t)
+	page := listens(t, read[struct{ Token string }](t, admin.must(201, "POST", "/v1/tokens?application="+application, object{"user": user})).Token)
+	there := get[list[tidings.Listener]](admin, "/v1/presence/"+user).Data
+	if len(there) != 1 || there[0].Client != "walk" || there[0].Transport != "stream" || there[0].Since.IsZero() {
+		t.Errorf("connected are %+v", there)
+	}
+	until(t, "the node says that it holds the page", func() bool { // every five seconds
+		p := get[tidings.Presence](admin, "/v1/presence")
+		return len(p.Nodes) == 1 && p.Nodes[0].Node == there[0].Node && p.Transports["stream"] > 0 && p.Nodes[0].Most >= p.Connections
+	})
+	admin.must(200, "POST", "/v1/stores/"+store+"/messages/archive", object{"ids": []string{id.String()}})
+	isTold(t, page, `"marked":{"mark":"archive","ids":["`+id.String()+`"],"unread":0}`)
 }
 
 // listens opens another page of the user's: a stream of lines.

@@ -174,6 +174,8 @@ var apiRows = []row{
 	{"POST /v1/receipts/{provider}", "/v1/receipts/kannel?sig=forged", "", "33 333 33333 3 3333 333 333", nil},
 	{"GET /v1/receipts/{provider}/{integration}", "/v1/receipts/kannel/gate?key=forged", "", "33 333 33333 3 3333 333 333", nil},
 	{"POST /v1/receipts/{provider}/{integration}", "/v1/receipts/kannel/gate?key=forged", "", "33 333 33333 3 3333 333 333", nil},
+	{"GET /v1/presence", "", "", overseers, nil},
+	{"GET /v1/presence/{user}", "/v1/presence/u1", "", overseers, nil},
 	{"GET /v1/balance", "", "", overseers, nil},
 	{"GET /openapi.yaml", "", "", everyone, nil},
 	{"GET /healthz", "", "", everyone, nil},

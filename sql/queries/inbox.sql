@@ -36,6 +36,13 @@ WHERE v.user_id = $1 AND v.read_at = 0 AND v.archived_at = 0
         WHERE d.message_id = v.message_id AND d.user_id = v.user_id AND d.channel = 'web' AND d.reason IN ('muted', 'over_cap', 'duplicate', 'collapsed'))
     AND ($2 = '' OR EXISTS (SELECT 1 FROM messages m WHERE m.id = v.message_id AND instr($2, ',' || m.type || ',') > 0))
 
+-- name: unread-of
+SELECT v.user_id, count(*) AS unread FROM rows(user_id text) CROSS JOIN visible v
+WHERE v.user_id = rows.user_id AND v.read_at = 0 AND v.archived_at = 0
+    AND NOT EXISTS (SELECT 1 FROM deliveries d
+        WHERE d.message_id = v.message_id AND d.user_id = v.user_id AND d.channel = 'web' AND d.reason IN ('muted', 'over_cap', 'duplicate', 'collapsed'))
+GROUP BY v.user_id
+
 -- name: mark
 UPDATE notifications SET
     seen_at = CASE WHEN seen_at = 0 THEN now_us() ELSE seen_at END,
