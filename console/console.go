@@ -55,6 +55,7 @@ type Console struct {
 // New returns a Console. Close it.
 func New(o Options) (*Console, error) {
 	c := &Console{Options: o}
+	sets() // a page that does not parse ends the process now and not at its first reader
 	o.Monitor.RootPath = dashboardRoot
 	o.Monitor.PayloadFormatter = asynqmon.PayloadFormatterFunc(o.Describe)
 	o.Monitor.ResultFormatter = asynqmon.ResultFormatterFunc(func(string, []byte) string { return "" }) // we write none

@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"tidings"
@@ -23,8 +24,11 @@ var pageFiles embed.FS
 //go:embed assets
 var assetFiles embed.FS
 
-// sets holds the pages, parsed once for each language with that language's words in them.
-var sets = map[string]map[string]*template.Template{"en": parsePages("en"), "zh": parsePages("zh")}
+// sets holds the pages, parsed once for each language with that language's words in them: when there is a console, since they
+// take 10 MB, and other processes and commands have none.
+var sets = sync.OnceValue(func() map[string]map[string]*template.Template {
+	return map[string]map[string]*template.Template{"en": parsePages("en"), "zh": parsePages("zh")}
+})
 
 // parsePages parses every page together with the frame and the parts that pages share, whose files begin with _.
 func parsePages(lang string) map[string]*template.Template {
@@ -126,7 +130,7 @@ const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img
 
 // write answers with a page, or with one part of it. It is made whole first: a page that fails half way must not be sent.
 func write(w http.ResponseWriter, status int, lang, page, part, policy string, data any) error {
-	set, ok := sets[lang][page]
+	set, ok := sets()[lang][page]
 	if !ok {
 		return fmt.Errorf("console: there is no page %q", page)
 	}

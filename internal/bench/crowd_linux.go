@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -9,7 +8,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"os"
 	"runtime"
 	"strconv"
 	"strings"
@@ -44,6 +42,7 @@ type crowdStand struct {
 	Resets    int     `json:"resets"`
 	Ended     int     `json:"ended"` // connections that ended
 	Refused   int     `json:"refused"`
+	Tried     int     `json:"tried"`     // clients that have begun to connect at least once
 	Last      int64   `json:"last"`      // when the last message came, Unix ns
 	LastOpen  int64   `json:"last_open"` // when the last connection was made
 	Histogram []int32 `json:"histogram"` // of delays, in buckets of bucket
@@ -82,9 +81,9 @@ type crowd struct {
 	at       map[int32]int32  // descriptor -> place in members; a slice would be as large as the highest descriptor
 	rest     map[int32][]byte // descriptor -> the begin of a frame
 	epoch    string
-	next     int // the first member that was never connected
 	inFlight int
-	stopped  bool
+	stopped  bool   // no client is to connect any more
+	told     []byte // the begin of a command
 	back     []comeback
 	tokens   *auth.Tokens
 	buffer   []byte
@@ -95,7 +94,8 @@ type comeback struct {
 	member int32
 }
 
-// crowdChild is the process: it takes commands from its input, a word a line (stat, clear, stop), and answers each with a line.
+// crowdChild is the process: it takes commands from its input, a word a line, and answers each with a line. It connects from
+// "go" to "stop", "stat" asks how it fares, and "clear" has it count messages anew.
 func crowdChild(args []string) error {
 	flags := flag.NewFlagSet("crowd", flag.ContinueOnError)
 	text := flags.String("spec", "", "what to do, as JSON")
@@ -103,7 +103,7 @@ func crowdChild(args []string) error {
 		return err
 	}
 	runtime.GOMAXPROCS(2)
-	c := &crowd{at: map[int32]int32{}, rest: map[int32][]byte{}, buffer: make([]byte, 64<<10)}
+	c := &crowd{stopped: true, at: map[int32]int32{}, rest: map[int32][]byte{}, buffer: make([]byte, 64<<10)}
 	if err := json.Unmarshal([]byte(*text), &c.crowdSpec); err != nil {
 		return err
 	}
@@ -119,50 +119,76 @@ func crowdChild(args []string) error {
 	if c.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return err
 	}
-	commands := make(chan string)
-	go func() {
-		defer close(commands)
-		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
-			commands <- lines.Text()
-		}
-	}()
-	return c.run(commands)
+	if err := unix.SetNonblock(commandsIn, true); err != nil {
+		return err
+	}
+	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: commandsIn}
+	if err := unix.EpollCtl(c.epoll, unix.EPOLL_CTL_ADD, commandsIn, &event); err != nil {
+		return err
+	}
+	return c.run()
 }
 
-func (c *crowd) run(commands <-chan string) error {
+const commandsIn = 0 // the process's input
+
+// run waits for connections and commands alike, and sleeps as long as there is nothing: fifty crowds that look about now and
+// then take a good part of a core from the servers.
+func (c *crowd) run() error {
 	events := make([]unix.EpollEvent, 512)
 	for {
-		for !c.stopped && c.next < len(c.members) && c.inFlight < c.InFlight {
-			c.connect(int32(c.next)) //nolint:gosec // small
-			c.next++
+		for !c.stopped && c.Tried < len(c.members) && c.inFlight < c.InFlight {
+			c.connect(int32(c.Tried)) //nolint:gosec // small
+			c.Tried++
 		}
 		c.comeBack()
-		n, err := unix.EpollWait(c.epoll, events, 20)
+		wait := -1
+		if len(c.back) > 0 {
+			wait = 20
+		}
+		n, err := unix.EpollWait(c.epoll, events, wait)
 		if err != nil && !errors.Is(err, unix.EINTR) {
 			return err
 		}
 		for _, e := range events[:max(n, 0)] {
-			if i, ok := c.at[e.Fd]; ok {
+			if e.Fd == commandsIn {
+				if over, err := c.commands(); over || err != nil {
+					return err
+				}
+			} else if i, ok := c.at[e.Fd]; ok {
 				c.event(i, e.Events)
 			}
 		}
-		select {
-		case word, ok := <-commands:
-			if !ok {
-				return nil
-			}
-			c.command(word)
-		default:
+	}
+}
+
+// commands does what it was told; it is over when the input is.
+func (c *crowd) commands() (over bool, err error) {
+	n, err := unix.Read(commandsIn, c.buffer)
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
+		return false, nil
+	}
+	if err != nil || n == 0 {
+		return true, err
+	}
+	c.told = append(c.told, c.buffer[:n]...)
+	for {
+		word, rest, ok := bytes.Cut(c.told, []byte("\n"))
+		if !ok {
+			return false, nil
 		}
+		c.command(string(word))
+		c.told = rest
 	}
 }
 
 func (c *crowd) command(word string) {
 	switch word {
-	case "clear":
-		c.Received, c.Lost, c.Doubled, c.Last, c.Histogram = 0, 0, 0, 0, make([]int32, buckets)
+	case "go":
+		c.stopped = false
 	case "stop":
 		c.stopped = true
+	case "clear":
+		c.Received, c.Lost, c.Doubled, c.Last, c.Histogram = 0, 0, 0, 0, make([]int32, buckets)
 	}
 	answer, _ := json.Marshal(c.crowdStand) // numbers
 	fmt.Println(string(answer))

@@ -230,33 +230,43 @@ func (m *held) toAll(ctx context.Context, h *host, crowds *crowds, numbers []int
 // crowds are the client processes.
 type crowds struct {
 	all []*crowdProcess
+	on  int // so many of them have been told to connect
 }
 
 type crowdProcess struct {
 	command *exec.Cmd
 	in      io.WriteCloser
 	out     *bufio.Scanner
+	count   int        // its clients
+	stand   crowdStand // the last that it said
 }
 
-// inFlightAtOnce is how many connections are being made at once by all crowds.
-const inFlightAtOnce = 256
+// So many crowds connect at once, and so many connections are being made at once to each server process: processes that
+// take turns on two cores do more in each turn so.
+const (
+	crowdsAtOnce = 2
+	inFlightEach = 64
+)
 
-// startCrowds starts as many as the descriptor limit asks for, two at least; each connects at once.
+// startCrowds starts as many as the descriptor limit asks for, two at least; they connect once they are told to.
 func startCrowds(h *host, n, limit, back int) (*crowds, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	count := max(2, (n+limit-201)/(limit-200))
+	count, servers := max(2, (n+limit-201)/(limit-200)), 1
+	if h.pids != nil {
+		servers = len(h.pids())
+	}
 	c := &crowds{}
 	for i := range count {
 		first, end := n*i/count, n*(i+1)/count
 		spec, err := json.Marshal(crowdSpec{Addresses: h.addresses, Source: fmt.Sprintf("127.1.%d.%d", i/250, 1+i%250), First: first,
-			Count: end - first, Path: h.path, Secret: h.secret, InFlight: max(2, inFlightAtOnce/count), Back: back})
+			Count: end - first, Path: h.path, Secret: h.secret, InFlight: inFlightEach * max(1, len(h.addresses), servers) / crowdsAtOnce, Back: back})
 		if err != nil {
 			return nil, err
 		}
-		p := &crowdProcess{command: exec.Command(program, "crowd", "-spec", string(spec))}
+		p := &crowdProcess{command: exec.Command(program, "crowd", "-spec", string(spec)), count: end - first}
 		p.command.Env, p.command.Stderr = append(os.Environ(), "GOGC=50"), os.Stderr
 		if p.in, err = p.command.StdinPipe(); err != nil {
 			return nil, err
@@ -288,17 +298,35 @@ func (c *crowds) ask(word string) (sum crowdStand, err error) {
 		if !p.out.Scan() {
 			return sum, fmt.Errorf("a crowd has gone: %w", p.out.Err())
 		}
-		var s crowdStand
-		if err := json.Unmarshal(p.out.Bytes(), &s); err != nil {
-			return sum, err
+		if p.stand = (crowdStand{}); json.Unmarshal(p.out.Bytes(), &p.stand) != nil {
+			return sum, fmt.Errorf("a crowd says %.60q", p.out.Bytes())
 		}
-		sum.add(s)
+		sum.add(p.stand)
 	}
 	return sum, nil
 }
 
+// goOn has the next crowds connect when those before them are through.
+func (c *crowds) goOn() error {
+	busy := 0
+	for _, p := range c.all[:c.on] {
+		if p.stand.Tried < p.count {
+			busy++
+		}
+	}
+	for ; busy < crowdsAtOnce && c.on < len(c.all); busy++ {
+		p := c.all[c.on]
+		if _, err := io.WriteString(p.in, "go\n"); err != nil || !p.out.Scan() {
+			return fmt.Errorf("a crowd has gone: %w", errors.Join(err, p.out.Err()))
+		}
+		c.on++
+	}
+	return nil
+}
+
 func (s *crowdStand) add(o crowdStand) {
 	s.Open, s.Received, s.Lost, s.Doubled = s.Open+o.Open, s.Received+o.Received, s.Lost+o.Lost, s.Doubled+o.Doubled
+	s.Tried += o.Tried
 	s.Resets, s.Ended, s.Refused = s.Resets+o.Resets, s.Ended+o.Ended, s.Refused+o.Refused
 	s.Last, s.LastOpen = max(s.Last, o.Last), max(s.LastOpen, o.LastOpen)
 	for i, n := range o.Histogram {
@@ -309,19 +337,29 @@ func (s *crowdStand) add(o crowdStand) {
 	}
 }
 
+// sayEvery is how often progress is shown.
+const sayEvery = 20 * time.Second
+
 // leastFree is the memory that is left alone: connecting stops there.
 const leastFree = 3 << 30
 
 // connected waits until n are connected, or no more come, or memory is short.
 func (c *crowds) connected(ctx context.Context, n int) (s crowdStand, err error) {
-	for last, still := 0, 0; ; {
+	for last, still, said := 0, 0, time.Now(); ; {
 		if s, err = c.ask("stat"); err != nil {
+			return s, err
+		}
+		if err := c.goOn(); err != nil {
 			return s, err
 		}
 		if still++; s.Open != last {
 			last, still = s.Open, 0
 		}
-		if s.Open >= n || still > 20 {
+		if time.Since(said) > sayEvery {
+			said = time.Now()
+			say("%d of %d, %d MiB of memory left", s.Open, n, meminfo("MemAvailable")>>20)
+		}
+		if s.Open >= n || still > 100 {
 			return s, nil
 		}
 		if free := meminfo("MemAvailable"); free < leastFree {
@@ -334,7 +372,7 @@ func (c *crowds) connected(ctx context.Context, n int) (s crowdStand, err error)
 			}
 			return c.ask("stat")
 		}
-		if err := pause(ctx, time.Second); err != nil {
+		if err := pause(ctx, 200*time.Millisecond); err != nil {
 			return s, err
 		}
 	}
