@@ -11,12 +11,18 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A subscription is silent for bellSilence at most: the server is pinged more often than that.
+// A subscription is silent for bellSilence at most: the server is pinged more often than that. When it was silent and nothing
+// else had happened, the machine is merely slow, and each new subscription makes it slower, since all users are looked at again: so
+// more patience is had each time, up to bellPatience, until one has lived for bellCalm.
 const (
-	bellPing    = 800 * time.Millisecond
-	bellSilence = 2 * time.Second
-	bellPause   = 100 * time.Millisecond // between two subscriptions
+	bellPing     = 800 * time.Millisecond
+	bellSilence  = 2 * time.Second
+	bellPatience = 16 * time.Second
+	bellCalm     = time.Minute
+	bellPause    = 100 * time.Millisecond // between two subscriptions
 )
+
+var errSilence = errors.New("hear bells: Redis is silent")
 
 // bellsTogether is about how many bytes of bells go in one word to a node.
 const bellsTogether = 256 << 10
@@ -70,12 +76,18 @@ func (s *Streams) ring(ctx context.Context, bells rung) error {
 // listen hears the node's bells until ctx ends. Bells are lost while the subscription is down: after each new one every
 // connected user is compared with the head of his list.
 func (n *Node) listen(ctx context.Context) {
-	quiet := false
+	quiet, patience := false, bellSilence
 	for ctx.Err() == nil {
-		generation := n.Streams.watch.generation.Load()
-		heard, err := n.subscribe(ctx)
+		generation, began := n.Streams.watch.generation.Load(), time.Now()
+		heard, err := n.subscribe(ctx, patience)
 		if ctx.Err() != nil {
 			return
+		}
+		switch {
+		case time.Since(began) > bellCalm:
+			patience = bellSilence
+		case heard && errors.Is(err, errSilence):
+			patience = min(2*patience, bellPatience)
 		}
 		if n.Streams.watch.generation.Load() == generation && !(quiet && !heard) {
 			n.Logger.Warn("the bells' subscription broke; subscribing again", "error", err)
@@ -95,8 +107,9 @@ func (n *Node) relisten() {
 	}
 }
 
-// subscribe hears bells over one subscription until it breaks, and tells whether it ever heard anything.
-func (n *Node) subscribe(ctx context.Context) (subscribed bool, err error) {
+// subscribe hears bells over one subscription until it breaks or is silent for longer than patience, and tells whether it ever
+// heard anything.
+func (n *Node) subscribe(ctx context.Context, patience time.Duration) (subscribed bool, err error) {
 	sub := n.Streams.subscribe(ctx, n.name)
 	defer sub.Close()
 	n.bells.Store(sub)
@@ -117,8 +130,8 @@ func (n *Node) subscribe(ctx context.Context) (subscribed bool, err error) {
 			}
 			subscribed = true
 		}
-		if now.Sub(heard) > bellSilence {
-			return subscribed, errors.New("hear bells: Redis is silent")
+		if now.Sub(heard) > patience {
+			return subscribed, errSilence
 		}
 		if now.Sub(pinged) > bellPing {
 			pinged = now

@@ -53,6 +53,13 @@ func (k *clock) within(c *conn, at int64) {
 	k.count++
 }
 
+// together is at most a fiftieth of a heartbeat before at, and the same for connections that are due at about that time: their
+// heartbeats are written in one go. Each at its own time, 200,000 connections over 55 processes kept two cores busy with waking up.
+func (k *clock) together(at int64) int64 {
+	grain := max(k.node.Heartbeat.Milliseconds()/50, k.tick)
+	return at - at%grain
+}
+
 // run turns the wheel. Empty, it stands still.
 func (k *clock) run(ctx context.Context) {
 	t := time.NewTicker(time.Duration(k.tick) * time.Millisecond)
@@ -152,7 +159,7 @@ func (c *conn) due(now int64) int64 {
 		c.abort()
 		return 0
 	case c.transport != poll && c.beat <= now:
-		c.beat = now + c.beating
+		c.beat = c.node.clock.together(now + c.beating)
 		c.heartbeat()
 	}
 	next := min(c.expires, c.beat)

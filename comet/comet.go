@@ -76,7 +76,7 @@ type Options struct {
 	Buffer int
 	// Behind is how many numbers a client is brought up to date with; one farther behind reloads its inbox. Default 10,000.
 	Behind int64
-	// Heartbeat is the longest silence on a stream; actual intervals are 80 to 100 % of it. Default 25 s: proxies cut
+	// Heartbeat is the longest silence on a stream; actual intervals are 78 to 100 % of it. Default 25 s: proxies cut
 	// silent connections after 60 s, some mobile networks after 30 s.
 	Heartbeat time.Duration
 	// Stall is how long a client may take none of what waits for it, before it is cut. Default 10 s.

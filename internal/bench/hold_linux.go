@@ -20,7 +20,7 @@ import (
 // holdOptions is what 'bench comet' measures.
 type holdOptions struct {
 	n, processes, rate int
-	span               time.Duration
+	span, connect      time.Duration
 	heartbeat          string
 	all, nchan, kill   bool
 	profile            string
@@ -49,6 +49,7 @@ type post struct {
 type held struct {
 	Name                string  `json:"name"`
 	Held                int     `json:"held"`
+	Reached             int     `json:"reached"` // the first so many users are connected, and get messages
 	Processes           int     `json:"processes"`
 	Seconds             float64 `json:"connect_seconds"`
 	PSS, RSS            float64 // bytes a connection, of the servers' growth
@@ -70,6 +71,7 @@ func cometBench(ctx context.Context, args []string) error {
 	flags.IntVar(&o.processes, "processes", 0, "server processes; 0: as many as the descriptor limit asks for")
 	flags.IntVar(&o.rate, "rate", 1000, "messages/s to random users")
 	flags.DurationVar(&o.span, "span", 10*time.Second, "how long messages are sent")
+	flags.DurationVar(&o.connect, "connect", time.Hour, "after so long nothing more is connected, and what is held is measured")
 	flags.StringVar(&o.heartbeat, "heartbeat", "25s", "longest silence on a connection")
 	flags.BoolVar(&o.all, "all", true, "also send each user one message")
 	flags.BoolVar(&o.nchan, "nchan", false, "measure Nchan beside it (scripts/setup bench installs it)")
@@ -123,7 +125,7 @@ func measure(ctx context.Context, h *host, o holdOptions, limit int) (held, erro
 	}
 	defer crowds.close()
 	began := time.Now()
-	stand, err := crowds.connected(ctx, o.n)
+	stand, err := crowds.connected(ctx, o.n, o.connect)
 	if err != nil {
 		return m, err
 	}
@@ -144,6 +146,9 @@ func measure(ctx context.Context, h *host, o holdOptions, limit int) (held, erro
 		if err := saveProfile(ctx, h, o.profile); err != nil {
 			return m, err
 		}
+	}
+	if m.Reached = crowds.whole(); m.Reached == 0 {
+		return m, errors.New("no crowd is connected whole: " + stand.Error)
 	}
 	numbers := make([]int, o.n)
 	if err := m.latency(ctx, h, crowds, numbers, o); err != nil || !o.all {
@@ -170,7 +175,7 @@ func (m *held) latency(ctx context.Context, h *host, crowds *crowds, numbers []i
 		return err
 	}
 	say("%d messages/s to random users, %s", o.rate, o.span)
-	sent, err := sendAt(ctx, h, numbers, m.Held, o.rate, o.span)
+	sent, err := sendAt(ctx, h, numbers, m.Reached, o.rate, o.span)
 	if err != nil {
 		return err
 	}
@@ -211,18 +216,18 @@ func (m *held) toAll(ctx context.Context, h *host, crowds *crowds, numbers []int
 	say("one message to each")
 	began := time.Now()
 	batch := make([]post, 0, 500)
-	for u := range m.Held {
+	for u := range m.Reached {
 		numbers[u]++
 		batch = append(batch, post{u, numbers[u], time.Now().UnixNano()})
-		if len(batch) == cap(batch) || u == m.Held-1 {
+		if len(batch) == cap(batch) || u == m.Reached-1 {
 			if err := h.send(ctx, batch); err != nil {
 				return err
 			}
 			batch = batch[:0]
 		}
 	}
-	stand, err := crowds.received(ctx, m.Held)
-	m.All, m.AllLost = time.Unix(0, stand.Last).Sub(began).Seconds()*1000, m.Held-stand.Received
+	stand, err := crowds.received(ctx, m.Reached)
+	m.All, m.AllLost = time.Unix(0, stand.Last).Sub(began).Seconds()*1000, m.Reached-stand.Received
 	m.Doubled += stand.Doubled
 	return err
 }
@@ -343,9 +348,10 @@ const sayEvery = 20 * time.Second
 // leastFree is the memory that is left alone: connecting stops there.
 const leastFree = 3 << 30
 
-// connected waits until n are connected, or no more come, or memory is short.
-func (c *crowds) connected(ctx context.Context, n int) (s crowdStand, err error) {
-	for last, still, said := 0, 0, time.Now(); ; {
+// connected waits until n are connected, or no more come, or the time is up, or memory is short.
+func (c *crowds) connected(ctx context.Context, n int, within time.Duration) (s crowdStand, err error) {
+	began := time.Now()
+	for last, still, said := 0, 0, began; ; {
 		if s, err = c.ask("stat"); err != nil {
 			return s, err
 		}
@@ -359,11 +365,11 @@ func (c *crowds) connected(ctx context.Context, n int) (s crowdStand, err error)
 			said = time.Now()
 			say("%d of %d, %d MiB of memory left", s.Open, n, meminfo("MemAvailable")>>20)
 		}
-		if s.Open >= n || still > 100 {
+		if s.Open >= n || still > 150 {
 			return s, nil
 		}
-		if free := meminfo("MemAvailable"); free < leastFree {
-			say("only %d MiB of memory are left: no more connections", free>>20)
+		if free := meminfo("MemAvailable"); free < leastFree || time.Since(began) > within {
+			say("%d MiB of memory are left, and %s have passed: no more connections", free>>20, time.Since(began).Round(time.Second))
 			if _, err := c.ask("stop"); err != nil {
 				return s, err
 			}
@@ -394,6 +400,17 @@ func (c *crowds) received(ctx context.Context, n int) (s crowdStand, err error) 
 			return s, err
 		}
 	}
+}
+
+// whole is how many users from the first on are all connected.
+func (c *crowds) whole() (n int) {
+	for _, p := range c.all {
+		if p.stand.Open < p.count {
+			return n
+		}
+		n += p.count
+	}
+	return n
 }
 
 func (c *crowds) close() {

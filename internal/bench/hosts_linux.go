@@ -75,7 +75,7 @@ func startTidings(ctx context.Context, dir string, o holdOptions) (*host, error)
 	if err != nil {
 		return nil, err
 	}
-	f := fleet.New(dir, binary, s.database, s.redis.URL, "TIDINGS_HEARTBEAT="+o.heartbeat)
+	f := fleet.New(dir, binary, s.database, s.redis.URL, "TIDINGS_HEARTBEAT="+o.heartbeat, "TIDINGS_IP_RATE=0")
 	p, err := f.Start("comet", "comet", "--processes", strconv.Itoa(o.processes))
 	if err != nil {
 		return nil, err

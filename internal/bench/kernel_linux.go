@@ -12,17 +12,10 @@ import (
 
 // raiseLimits raises what this process may, prints what it may not with the mend, and returns the descriptors a process may have.
 func raiseLimits(o *holdOptions) (int, error) {
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+	descriptors, err := raiseDescriptors(2*o.n + 1000)
+	if err != nil {
 		return 0, err
 	}
-	if limit.Cur < limit.Max {
-		limit.Cur = limit.Max
-		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-			return 0, err
-		}
-	}
-	descriptors := int(min(limit.Cur, 1<<20)) //nolint:gosec // bounded
 	// The kernel spreads connections over the servers by chance: room for that.
 	if need := (o.n + descriptors*92/100 - 1) / (descriptors * 92 / 100); o.processes == 0 {
 		o.processes = max(1, need)
@@ -30,24 +23,81 @@ func raiseLimits(o *holdOptions) (int, error) {
 	say("%d descriptors a process: %d servers (more a process: raise the hard limit, 'ulimit -Hn' or LimitNOFILE=)", descriptors, o.processes)
 	for _, want := range []struct {
 		name  string
-		least int
+		least []int
 	}{
-		{"fs/file-max", 2*o.n + 100_000}, {"fs/epoll/max_user_watches", 2*o.n + 10_000}, {"net/core/somaxconn", 1024},
-		{"net/netfilter/nf_conntrack_max", 2*o.n + 10_000}, {"user/max_pid_namespaces", 0},
+		{"fs/file-max", []int{2*o.n + 100_000}}, {"fs/epoll/max_user_watches", []int{2*o.n + 10_000}}, {"net/core/somaxconn", []int{4096}},
+		{"net/ipv4/tcp_max_syn_backlog", []int{4096}}, {"net/netfilter/nf_conntrack_max", []int{2*o.n + 10_000}},
+		{"net/ipv4/tcp_mem", []int{o.n / 2, o.n, 2 * o.n}}, // pages: a message that waits at each end is still no pressure
 	} {
-		path := "/proc/sys/" + want.name
-		text, err := os.ReadFile(path)
-		if err != nil {
-			continue // this kernel has none
-		}
-		if now, err := strconv.Atoi(strings.TrimSpace(string(text))); err != nil || now >= want.least {
-			continue
-		}
-		if err := os.WriteFile(path, []byte(strconv.Itoa(want.least)), 0o644); err != nil {
-			say("too low, and may not be raised here: sysctl -w %s=%d", strings.ReplaceAll(want.name, "/", "."), want.least)
+		raise(want.name, want.least)
+	}
+	return min(descriptors, sourcePorts()), nil
+}
+
+// raiseDescriptors raises the limit of this process, and of those it starts, to what is wanted or as far as it may.
+func raiseDescriptors(want int) (int, error) {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 0, err
+	}
+	if open, err := os.ReadFile("/proc/sys/fs/nr_open"); err == nil { // the hard limit can be raised by the privileged
+		most, _ := strconv.Atoi(strings.TrimSpace(string(open)))
+		if want := uint64(min(want, most)); limit.Max < want { //nolint:gosec // both are positive
+			if unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: want, Max: want}) == nil {
+				return int(want), nil //nolint:gosec // as above
+			}
 		}
 	}
-	return descriptors, nil
+	if limit.Cur < limit.Max {
+		limit.Cur = limit.Max
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+			return 0, err
+		}
+	}
+	return int(min(limit.Cur, 1<<20)), nil //nolint:gosec // bounded
+}
+
+// raise raises a kernel setting of one or more numbers where one is too low.
+func raise(name string, least []int) {
+	path := "/proc/sys/" + name
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return // this kernel has none
+	}
+	var words []string
+	low := false
+	for i, word := range strings.Fields(string(text)) {
+		now, err := strconv.Atoi(word)
+		if err != nil || i >= len(least) {
+			return
+		}
+		low = low || now < least[i]
+		words = append(words, strconv.Itoa(max(now, least[i])))
+	}
+	if !low {
+		return
+	}
+	value := strings.Join(words, " ")
+	if err := os.WriteFile(path, []byte(value), 0o644); err != nil {
+		say("too low, and may not be raised here: sysctl -w %s=%q", strings.ReplaceAll(name, "/", "."), value)
+	}
+}
+
+// sourcePorts is how many connections to one server may come from one address. The servers here listen below 32768.
+func sourcePorts() int {
+	const path, most = "/proc/sys/net/ipv4/ip_local_port_range", 65000
+	low, high := 32768, 60999 // the kernel's own range
+	if text, err := os.ReadFile(path); err == nil {
+		_, _ = fmt.Sscan(string(text), &low, &high)
+	}
+	if high < most {
+		if err := os.WriteFile(path, fmt.Appendf(nil, "%d %d", low, most), 0o644); err == nil {
+			high = most
+		} else {
+			say("%d ports a source address, and more may not be had here: sysctl -w net.ipv4.ip_local_port_range=\"%d %d\"", high-low, low, most)
+		}
+	}
+	return (high - low) * 95 / 100
 }
 
 // memory is what a host takes, in bytes.

@@ -36,7 +36,7 @@ func killed(ctx context.Context, o holdOptions, limit int) error {
 	if err != nil {
 		return err
 	}
-	f := fleet.New(dir, binary, s.database, s.redis.URL, "TIDINGS_HEARTBEAT="+o.heartbeat)
+	f := fleet.New(dir, binary, s.database, s.redis.URL, "TIDINGS_HEARTBEAT="+o.heartbeat, "TIDINGS_IP_RATE=0")
 	h := &host{name: "tidings", path: "/comet/events?client=c%d", secret: fleetSecret, send: s.send}
 	var nodes []*fleet.Process
 	for i := range killNodes {
@@ -71,7 +71,7 @@ func (s *stores) killOne(ctx context.Context, h *host, node *fleet.Process, o ho
 		return r, err
 	}
 	defer crowds.close()
-	stand, err := crowds.connected(ctx, o.n)
+	stand, err := crowds.connected(ctx, o.n, o.connect)
 	if err != nil {
 		return r, err
 	}
@@ -115,7 +115,7 @@ func (s *stores) killOne(ctx context.Context, h *host, node *fleet.Process, o ho
 	if err := pause(ctx, time.Second); err != nil {
 		return r, err
 	}
-	if stand, err = crowds.connected(ctx, o.n); err != nil {
+	if stand, err = crowds.connected(ctx, o.n, o.connect); err != nil {
 		return r, err
 	}
 	r.ended, r.back = stand.Ended, time.Unix(0, stand.LastOpen).Sub(at)
