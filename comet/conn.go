@@ -103,6 +103,13 @@ func (c *conn) leave() bool {
 	return true
 }
 
+// begin has the answer's head written first. The node may be hanging up meanwhile.
+func (c *conn) begin(head []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pending = head
+}
+
 // enqueue adds bytes to what waits to be written, unless it is too much.
 func (c *conn) enqueue(b []byte, ending bool) bool {
 	c.mu.Lock()

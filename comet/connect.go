@@ -187,7 +187,7 @@ func (n *Node) park(w http.ResponseWriter, r *http.Request, c *conn) bool {
 	if err != nil {
 		return false
 	}
-	c.pending = head
+	c.begin(head)
 	n.putInLot(c, nc, prefix)
 	return true
 }
@@ -215,7 +215,6 @@ func (n *Node) putInLot(c *conn, nc net.Conn, prefix []byte) {
 	if err := n.lot.park(c, nc, prefix); err != nil {
 		n.Logger.Warn("a connection could not be parked", "error", err)
 		_ = nc.Close()
-		c.wire = nil
 		c.hangUp()
 	}
 }

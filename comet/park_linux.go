@@ -92,6 +92,9 @@ func (l *lot) add(c *conn, p *parking) error {
 	if l.closed {
 		return errors.New("park: the node has stopped")
 	}
+	if c.closed { // nobody would take it out again
+		return errors.New("park: it was hung up")
+	}
 	l.serial++
 	p.serial = l.serial
 	if err := p.control(unix.EPOLL_CTL_ADD, parkedEvents); err != nil {

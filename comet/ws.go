@@ -307,7 +307,7 @@ func (n *Node) holdSocket(w http.ResponseWriter, r *http.Request, c *conn, at st
 		c.hangUp()
 		return err
 	}
-	c.pending = head
+	c.begin(head)
 	if parks(r) {
 		n.putInLot(c, nc, prefix)
 		c.start(at)

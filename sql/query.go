@@ -4,12 +4,16 @@ import (
 	"context"
 	"embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/jmoiron/sqlx"
 )
 
@@ -21,7 +25,8 @@ type query struct {
 	name    string
 	text    string
 	columns int // of its rows(...), 0 if it has none
-	// SQLite parses a text anew each time unless it is prepared; pgx caches statements by itself.
+	// SQLite parses a text anew each time unless it is prepared; pgx caches statements by itself. A query that
+	// writes has no readStmt.
 	readStmt, writeStmt *sqlx.Stmt
 }
 
@@ -202,23 +207,42 @@ func (db *DB) prepare(ctx context.Context) (err error) {
 	if db.queries, err = loadQueries(db.dialect); err != nil {
 		return err
 	}
+	if db.dialect.postgres {
+		return db.parse(ctx)
+	}
 	for _, q := range db.queries {
-		if db.dialect.postgres {
-			stmt, err := db.write.PreparexContext(ctx, q.text)
-			if err != nil {
-				return fmt.Errorf("query %s: %w", q.name, err)
-			}
-			if err := stmt.Close(); err != nil {
-				return err
-			}
-			continue
-		}
 		if q.writeStmt, err = db.write.PreparexContext(ctx, q.text); err != nil {
 			return fmt.Errorf("query %s: %w", q.name, err)
+		}
+		if q.writes() { // never on the reading pool
+			continue
 		}
 		if q.readStmt, err = db.read.PreparexContext(ctx, q.text); err != nil {
 			return fmt.Errorf("query %s: %w", q.name, err)
 		}
 	}
 	return nil
+}
+
+// parse has PostgreSQL parse every query, without waiting for the answer to one before it sends the next.
+func (db *DB) parse(ctx context.Context) error {
+	conn, err := db.write.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close() //nolint:errcheck // it goes back to the pool
+	return conn.Raw(func(driver any) error {
+		pipeline := driver.(*stdlib.Conn).Conn().PgConn().StartPipeline(ctx)
+		queries := slices.Collect(maps.Values(db.queries))
+		for _, q := range queries {
+			pipeline.SendPrepare("", q.text, nil) // each takes the place of the one before
+		}
+		err := pipeline.Sync()
+		for i := 0; err == nil && i < len(queries); i++ {
+			if _, err = pipeline.GetResults(); err != nil {
+				err = fmt.Errorf("query %s: %w", queries[i].name, err)
+			}
+		}
+		return errors.Join(err, pipeline.Close())
+	})
 }

@@ -38,8 +38,37 @@ func Open(t testing.TB, url string) *sql.DB {
 	return db
 }
 
-// SQLite is the URL of a database of the test's own that does not exist yet.
-func SQLite(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "tidings.db") }
+// SQLite is the URL of an empty, migrated database of the test's own.
+func SQLite(t testing.TB) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "tidings.db")
+	empty, err := migrated()
+	if err == nil {
+		err = os.WriteFile(file, empty, 0o600)
+	}
+	if err != nil {
+		t.Fatalf("SQLite for tests: %v", err)
+	}
+	return "sqlite:" + file
+}
+
+// migrated is what an SQLite file holds after the migrations.
+var migrated = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "sqltest")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // it is among what is temporary
+	file := filepath.Join(dir, "tidings.db")
+	db, err := sql.Open(context.Background(), sql.Options{URL: "sqlite:" + file})
+	if err != nil {
+		return nil, err
+	}
+	if err := db.Close(); err != nil { // writes the log into the file
+		return nil, err
+	}
+	return os.ReadFile(file)
+})
 
 var cluster struct {
 	sync.Mutex
