@@ -12,6 +12,7 @@ export declare class TidingsBell extends HTMLElement {
   /** "message" when one arrives, "choose" when one is chosen from the list (prevent its default to follow the link yourself), "open" and "close" of the list. */
   addEventListener(type: "message", listener: (event: CustomEvent<Message>) => void, options?: boolean | AddEventListenerOptions): void;
   addEventListener(type: "choose", listener: (event: CustomEvent<InboxItem>) => void, options?: boolean | AddEventListenerOptions): void;
+  addEventListener<E extends keyof HTMLElementEventMap>(type: E, listener: (event: HTMLElementEventMap[E]) => void, options?: boolean | AddEventListenerOptions): void;
   addEventListener(type: string, listener: EventListenerOrEventListenerObject, options?: boolean | AddEventListenerOptions): void;
 }
 

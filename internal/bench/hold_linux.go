@@ -345,8 +345,8 @@ func (s *crowdStand) add(o crowdStand) {
 // sayEvery is how often progress is shown.
 const sayEvery = 20 * time.Second
 
-// leastFree is the memory that is left alone: connecting stops there.
-const leastFree = 3 << 30
+// leastFree is the memory that is left alone: connecting stops there. Few connections need less of it.
+func leastFree(n int) int64 { return min(3<<30, int64(n)<<16) }
 
 // connected waits until n are connected, or no more come, or the time is up, or memory is short.
 func (c *crowds) connected(ctx context.Context, n int, within time.Duration) (s crowdStand, err error) {
@@ -368,7 +368,7 @@ func (c *crowds) connected(ctx context.Context, n int, within time.Duration) (s 
 		if s.Open >= n || still > 150 {
 			return s, nil
 		}
-		if free := meminfo("MemAvailable"); free < leastFree || time.Since(began) > within {
+		if free := meminfo("MemAvailable"); free < leastFree(n) || time.Since(began) > within {
 			say("%d MiB of memory are left, and %s have passed: no more connections", free>>20, time.Since(began).Round(time.Second))
 			if _, err := c.ask("stop"); err != nil {
 				return s, err

@@ -35,8 +35,8 @@ type stores struct {
 	end      context.CancelFunc
 }
 
-func openStores(ctx context.Context) (*stores, error) {
-	server, err := sqltest.Start("max_connections=1000")
+func openStores(ctx context.Context, settings ...string) (*stores, error) {
+	server, err := sqltest.Start(append(settings, "max_connections=1000")...)
 	if err != nil {
 		return nil, err
 	}
@@ -52,6 +52,11 @@ func openStores(ctx context.Context) (*stores, error) {
 	s.streams = comet.NewStreams(rds.Client, s.db, nil)
 	go func() { _ = s.streams.Run(ctx) }()
 	return s, nil
+}
+
+func (s *stores) close() error {
+	s.end()
+	return s.db.Close()
 }
 
 // send appends entries to the users' streams, as the deliver stage does once they are committed.
@@ -99,7 +104,7 @@ func startTidings(ctx context.Context, dir string, o holdOptions) (*host, error)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s", err, f.Logs())
 	}
-	host.stop = func() error { s.end(); return errors.Join(f.Stop(), s.db.Close()) }
+	host.stop = func() error { return errors.Join(f.Stop(), s.close()) }
 	return host, nil
 }
 

@@ -13,13 +13,15 @@ import (
 	"sync"
 	"time"
 
+	"github.com/coder/websocket"
+
 	"tidings/internal/fleet"
 )
 
 // browser is a page that a user keeps open: it listens over one transport, resumes by cursor, drops what it has by number.
 type browser struct {
 	user      string
-	transport string // poll, stream, events
+	transport string // poll, stream, events, ws
 	id        string
 	token     string
 	comet     []*fleet.Process
@@ -66,6 +68,9 @@ func (b *browser) connect(ctx context.Context) error {
 	if b.transport == "poll" {
 		path += "&wait=5s"
 	}
+	if b.transport == "ws" {
+		return b.connectSocket(ctx, node.URL+path)
+	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, node.URL+path, nil)
 	if err != nil {
 		return err
@@ -77,11 +82,7 @@ func (b *browser) connect(ctx context.Context) error {
 	}
 	defer answer.Body.Close() //nolint:errcheck // it was read or given up
 	if answer.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(answer.Body, 300))
-		if answer.StatusCode < 500 && answer.StatusCode != http.StatusTooManyRequests {
-			b.fault("%s: %s", answer.Status, text)
-		}
-		return fmt.Errorf("%s", answer.Status)
+		return b.refused(answer)
 	}
 	lines := bufio.NewScanner(answer.Body)
 	lines.Buffer(nil, 4<<20)
@@ -98,6 +99,44 @@ func (b *browser) connect(ctx context.Context) error {
 		}
 	}
 	return lines.Err()
+}
+
+// refused notes a refusal that is no server's trouble.
+func (b *browser) refused(answer *http.Response) error {
+	text, _ := io.ReadAll(io.LimitReader(answer.Body, 300))
+	if answer.StatusCode < 500 && answer.StatusCode != http.StatusTooManyRequests {
+		b.fault("%s: %s", answer.Status, text)
+	}
+	return fmt.Errorf("%s", answer.Status)
+}
+
+// connectSocket listens on a WebSocket and acknowledges each frame on it.
+func (b *browser) connectSocket(ctx context.Context, url string) error {
+	socket, answer, err := websocket.Dial(ctx, url, &websocket.DialOptions{HTTPClient: b.http, Subprotocols: []string{"tidings.v1", "bearer." + b.token}})
+	if err != nil {
+		if answer != nil && answer.Body != nil {
+			return b.refused(answer)
+		}
+		return err
+	}
+	defer socket.CloseNow() //nolint:errcheck // it is over
+	socket.SetReadLimit(4 << 20)
+	for {
+		_, text, err := socket.Read(ctx)
+		if err != nil {
+			if code := websocket.CloseStatus(err); code >= 3500 || code > websocket.StatusGoingAway && code < 3000 {
+				b.fault("closed with %v", err)
+			}
+			return err
+		}
+		b.receive(string(text))
+		b.mu.Lock()
+		cursor := b.cursor
+		b.mu.Unlock()
+		if err := socket.Write(ctx, websocket.MessageText, fmt.Appendf(nil, `{"ack":%q}`, cursor)); err != nil {
+			return err
+		}
+	}
 }
 
 func (b *browser) receive(text string) {

@@ -60,7 +60,7 @@ func TestNothingIsLostOrDoubledWhileEverythingIsKilled(t *testing.T) {
 	}
 }
 
-// browse opens three pages for each user, one over each transport, and returns when all know where they stand.
+// browse opens four pages for each user, one over each transport, and returns when all know where they stand.
 func (s *site) browse(ctx context.Context) (browsers []*browser, leave func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 200, ResponseHeaderTimeout: 20 * time.Second}}
@@ -69,7 +69,7 @@ func (s *site) browse(ctx context.Context) (browsers []*browser, leave func()) {
 		user := fmt.Sprintf("u%d", i)
 		token, err := s.app.Token(ctx, user)
 		must(s.t, err)
-		for _, transport := range []string{"poll", "stream", "events"} {
+		for _, transport := range []string{"poll", "stream", "events", "ws"} {
 			b := newBrowser(user, transport, token, s.comet, client)
 			browsers = append(browsers, b)
 			wg.Go(func() { b.run(ctx) })
