@@ -16,6 +16,7 @@ type conn struct {
 	types     []string // the message types it may see; none: all
 	transport transport
 	keepAlive bool // a poll's connection serves the next request
+	deflates  bool // a WebSocket's client takes deflated messages and may send them
 
 	// Guarded by the shard's lock.
 	next    int64 // the number it waits for; 0: not started
@@ -50,6 +51,14 @@ type wire interface {
 }
 
 func (c *conn) cursor() Cursor { return c.node.cursorAt(c.next - 1) }
+
+// encoding is how messages are encoded for it.
+func (c *conn) encoding() transport {
+	if c.deflates {
+		return packed
+	}
+	return c.transport
+}
 
 // full tells whether so much waits for a slow reader that it is brought no further for now.
 func (c *conn) full() bool {

@@ -37,6 +37,9 @@ func (n *Node) connect(w http.ResponseWriter, r *http.Request, t transport) erro
 	}
 	c := n.newConn(q, t)
 	c.peer = peer
+	if t == socket {
+		c.deflates = negotiateDeflate(w.Header(), r)
+	}
 	n.shards.join(c, strings.Clone(q.claims.User)) // not the whole request that it is a part of
 	started := false
 	defer func() {
@@ -131,7 +134,7 @@ func (n *Node) answerNow(w http.ResponseWriter, r *http.Request, c *conn, q requ
 	n.metrics.frames[poll].Inc()
 	n.metrics.messages[poll].Add(float64(len(f.items)))
 	body := f.encode(poll)
-	middleware.WriteBody(w, http.StatusOK, body)
+	middleware.WriteBody(w, http.StatusOK, gzipped(w.Header(), r, body))
 	return true, nil
 }
 

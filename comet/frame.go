@@ -20,6 +20,8 @@ const (
 	events                  // server-sent events (HTML Living Standard, 9.2)
 	socket                  // WebSocket
 	transports
+
+	packed = transports // how messages are encoded for a WebSocket whose client takes long ones deflated
 )
 
 func (t transport) String() string { return tidings.Transports[t] }
@@ -47,8 +49,8 @@ func (f frame) encode(t transport) []byte {
 		b = append(b, f.cursor.String()...)
 		b = append(b, "\ndata: "...)
 		b = append(f.appendJSON(b, false), "\n\n"...)
-	case socket:
-		b = asText(f.appendJSON(b[:headroom], false))
+	case socket, packed:
+		b = asText(f.appendJSON(b[:headroom], false), t == packed)
 		if f.close != nil {
 			b = append(b, closing(ws.StatusCode(f.close.Code), f.close.Reason)...) //nolint:gosec // below 4000
 		}

@@ -123,7 +123,7 @@ func (g *group) deliver(items []item) {
 	if len(items) == 0 {
 		return
 	}
-	var shared [transports][]byte
+	var shared [transports + 1][]byte
 	first, last := items[0].number, items[len(items)-1].number
 	for _, c := range slices.Clone(g.conns) { // a poll that is answered leaves the group
 		if c.next < first || c.next > last || c.next == 0 || c.full() {
@@ -136,13 +136,14 @@ func (g *group) deliver(items []item) {
 		if len(fresh) == 0 {
 			continue
 		}
-		if whole && shared[c.transport] != nil {
-			c.send(shared[c.transport], len(fresh))
+		encoding := c.encoding()
+		if whole && shared[encoding] != nil {
+			c.send(shared[encoding], len(fresh))
 			continue
 		}
-		encoded := frame{cursor: c.cursor(), items: fresh}.encode(c.transport)
+		encoded := frame{cursor: c.cursor(), items: fresh}.encode(encoding)
 		if whole {
-			shared[c.transport] = encoded
+			shared[encoding] = encoded
 		}
 		c.send(encoded, len(fresh))
 	}

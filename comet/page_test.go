@@ -13,12 +13,17 @@ import (
 	"github.com/coder/websocket"
 )
 
-// everyTransport runs a test over each of them.
+// everyTransport runs a test over each of them. "deflated" is a WebSocket whose client deflates all that it says.
 func everyTransport(t *testing.T, test func(t *testing.T, transport string)) {
-	for _, transport := range []string{"poll", "stream", "events", "ws"} {
+	for _, transport := range []string{"poll", "stream", "events", "ws", deflated} {
 		t.Run(transport, func(t *testing.T) { test(t, transport) })
 	}
 }
+
+const deflated = "deflated"
+
+// onWire is the path of a transport.
+func onWire(path string) string { return strings.Replace(path, "/comet/"+deflated, "/comet/ws", 1) }
 
 // page is a client that listens, whatever the transport. A poll's asks again after each answer.
 type page struct {
@@ -43,7 +48,7 @@ func (s *site) tryOpen(client *http.Client, path, token string) (p *page, status
 	ctx, hangUp := context.WithCancel(s.rig.t.Context())
 	s.rig.t.Cleanup(hangUp)
 	switch {
-	case strings.HasPrefix(path, "/comet/ws"):
+	case strings.HasPrefix(onWire(path), "/comet/ws"):
 		p, status, body = s.openSocket(ctx, client, path, token)
 	case strings.HasPrefix(path, "/comet/poll"):
 		p, status, body = s.openPoll(ctx, client, path, token)
@@ -120,7 +125,11 @@ func (s *site) openSocket(ctx context.Context, client *http.Client, path, token 
 	if token != "" {
 		options.Subprotocols = append(options.Subprotocols, "bearer."+token)
 	}
-	socket, response, err := websocket.Dial(ctx, s.url+path, options)
+	packs := onWire(path) != path
+	if packs {
+		options.CompressionMode, options.CompressionThreshold = websocket.CompressionNoContextTakeover, 1
+	}
+	socket, response, err := websocket.Dial(ctx, s.url+onWire(path), options)
 	if err != nil {
 		if response == nil {
 			s.rig.t.Fatal(err)
@@ -130,6 +139,9 @@ func (s *site) openSocket(ctx context.Context, client *http.Client, path, token 
 	}
 	if socket.Subprotocol() != subprotocol {
 		s.rig.t.Fatalf("the subprotocol is %q", socket.Subprotocol())
+	}
+	if extension := response.Header.Get("Sec-WebSocket-Extensions"); (extension != "") != packs {
+		s.rig.t.Fatalf("the extension is %q", extension)
 	}
 	socket.SetReadLimit(-1)
 	s.rig.t.Cleanup(func() { _ = socket.CloseNow() })

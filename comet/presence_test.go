@@ -1,6 +1,7 @@
 package comet
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -30,13 +31,13 @@ func (g *rig) listeners(s *Streams, user string) []tidings.Listener {
 func TestOperatorsSeeWhoIsConnectedHowAndWhere(t *testing.T) {
 	everyTransport(t, func(t *testing.T, transport string) {
 		g := newRig(t)
-		began := time.Now().Add(-time.Second)
+		began, name := time.Now().Add(-time.Second), strings.TrimPrefix(onWire("/comet/"+transport), "/comet/")
 		a, b := g.node(func(o *Options) { o.ID = "a"; o.MaxConnections = 7 }), g.node(func(o *Options) { o.ID = "b" })
 		p := a.open("/comet/"+transport+"?client=c1", g.token("ann"))
 		p.frame()
 		b.open("/comet/stream?client=c2", g.token("ann")).frame()
 		g.until("both are seen", func() bool { return len(g.listeners(b.Streams, "ann")) == 2 }) // a poll asks again
-		for i, want := range []tidings.Listener{{Client: "c1", Transport: transport, Node: "a"}, {Client: "c2", Transport: "stream", Node: "b"}} {
+		for i, want := range []tidings.Listener{{Client: "c1", Transport: name, Node: "a"}, {Client: "c2", Transport: "stream", Node: "b"}} {
 			for _, l := range g.listeners(b.Streams, "ann") {
 				if l.Client != want.Client {
 					continue
@@ -60,7 +61,7 @@ func TestOperatorsSeeWhoIsConnectedHowAndWhere(t *testing.T) {
 		}
 		said := g.presence(b.Streams)
 		if said.Connections != 2 || len(said.Nodes) != 2 || said.Nodes[0].Node != "a" || said.Nodes[0].Connections != 1 || said.Nodes[0].Most != 7 ||
-			said.Nodes[0].Transports[transport] != 1 || said.Nodes[0].StartedAt.Before(began) || said.Nodes[0].Draining {
+			said.Nodes[0].Transports[name] != 1 || said.Nodes[0].StartedAt.Before(began) || said.Nodes[0].Draining {
 			t.Errorf("%+v", said)
 		}
 		a.stop()

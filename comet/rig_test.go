@@ -285,7 +285,7 @@ func (h heard) numbers() (n []int64) {
 
 func (s *site) request(method, path, token, body string) *http.Request {
 	s.rig.t.Helper()
-	r, err := http.NewRequestWithContext(s.rig.t.Context(), method, s.url+path, strings.NewReader(body))
+	r, err := http.NewRequestWithContext(s.rig.t.Context(), method, s.url+onWire(path), strings.NewReader(body))
 	if err != nil {
 		s.rig.t.Fatal(err)
 	}

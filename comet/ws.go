@@ -2,6 +2,7 @@ package comet
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha1" //nolint:gosec // the handshake wants it; nothing rests on it
 	"encoding/base64"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsflate"
 
 	"tidings"
 	"tidings/middleware"
@@ -34,11 +36,12 @@ const (
 
 // socketState is what a WebSocket's client has sent so far. All but the counters belong to the one goroutine that reads.
 type socketState struct {
-	in      []byte // the beginning of a frame
-	message []byte // the fragments of a message that came so far
-	parts   bool   // a message has begun and goes on
-	said    bool   // the client sent its close frame
-	open    bool   // it is read: it has been started. Under the connection's mu
+	in      []byte               // the beginning of a frame
+	message []byte               // the fragments of a message that came so far
+	parts   bool                 // a message has begun and goes on
+	packed  wsflate.MessageState // of that message: whether it is deflated
+	said    bool                 // the client sent its close frame
+	open    bool                 // it is read: it has been started. Under the connection's mu
 	frames  atomic.Int32
 	heard   atomic.Int64 // when anything came last, in ms
 	lingers int64        // since when (ms) our last word is written and the client's awaited. Under the connection's mu
@@ -107,9 +110,18 @@ func socketHead(h http.Header, r *http.Request) []byte {
 // headroom is the longest head of a frame that a server sends (RFC 6455, 5.2).
 const headroom = 10
 
-// asText puts the head of a text message before b, whose first headroom bytes are free for it.
-func asText(b []byte) []byte {
-	h := ws.Header{Fin: true, OpCode: ws.OpText, Length: int64(len(b) - headroom)}
+// asText makes a text message of b, whose first headroom bytes are free for its head, and may deflate it.
+func asText(b []byte, deflated bool) []byte {
+	if deflated && len(b)-headroom >= deflateFrom {
+		if shorter := asDeflated(b[headroom:]); shorter != nil {
+			return shorter
+		}
+	}
+	return withHead(b, 0)
+}
+
+func withHead(b []byte, rsv byte) []byte {
+	h := ws.Header{Fin: true, Rsv: rsv, OpCode: ws.OpText, Length: int64(len(b) - headroom)}
 	from := headroom - ws.HeaderSize(h)
 	_ = ws.WriteHeader(bytes.NewBuffer(b[from:from]), h) // in place: there is room
 	return b[from:]
@@ -171,11 +183,14 @@ func (c *conn) hearFrame(b []byte) (used int, _ fault) {
 	if c.socket.parts {
 		state = state.Set(ws.StateFragmented)
 	}
-	if err := ws.CheckHeader(h, state); err != nil {
+	if c.deflates {
+		h, err = c.socket.packed.UnsetBits(h)
+	}
+	if err := cmp.Or(err, ws.CheckHeader(h, state)); err != nil {
 		return 0, fault{ws.StatusProtocolError, err.Error()}
 	}
 	if h.Length > socketMessage-int64(len(c.socket.message)) && !h.OpCode.IsControl() {
-		return 0, fault{ws.StatusMessageTooBig, "a message has 4096 bytes at most"}
+		return 0, tooBig
 	}
 	if int64(r.Len()) < h.Length {
 		return 0, fault{}
@@ -189,6 +204,8 @@ func (c *conn) hearFrame(b []byte) (used int, _ fault) {
 	ws.Cipher(payload, h.Mask, 0)
 	return used, c.hearPayload(h, payload)
 }
+
+var tooBig = fault{ws.StatusMessageTooBig, "a message has 4096 bytes at most"}
 
 func (c *conn) hearPayload(h ws.Header, payload []byte) fault {
 	s := c.socket
@@ -207,6 +224,12 @@ func (c *conn) hearPayload(h ws.Header, payload []byte) fault {
 		}
 		text := s.message
 		s.message = nil
+		if s.packed.IsCompressed() {
+			var f fault
+			if text, f = inflate(text); f.code != 0 {
+				return f
+			}
+		}
 		return c.hearText(text)
 	}
 	return fault{}

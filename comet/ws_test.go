@@ -24,14 +24,20 @@ type rawSocket struct {
 }
 
 const handshake = "GET /comet/ws?client=%s HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n" +
-	"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: tidings.v1, bearer.%s\r\n\r\n"
+	"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: tidings.v1, bearer.%s\r\n"
 
 // raw shakes hands and sends what is given in the same packet.
 func (s *site) raw(t *testing.T, c net.Conn, with string) *rawSocket {
 	t.Helper()
+	return s.rawWith(t, c, "", with)
+}
+
+// rawWith is raw with one more header.
+func (s *site) rawWith(t *testing.T, c net.Conn, header, with string) *rawSocket {
+	t.Helper()
 	t.Cleanup(func() { _ = c.Close() })
 	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
-	fmt.Fprintf(c, handshake+"%s", "c1", s.rig.token("ann"), with)
+	fmt.Fprintf(c, handshake+"%s\r\n%s", "c1", s.rig.token("ann"), header, with)
 	x := &rawSocket{t: t, Conn: c, r: bufio.NewReader(c)}
 	response, err := http.ReadResponse(x.r, nil)
 	if err != nil {
