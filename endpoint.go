@@ -61,6 +61,7 @@ type EventType string
 // The events that are not of a delivery. Those of deliveries are made of their states, see EventOf.
 const (
 	EventRead     EventType = "notification.read" // the user read it, on whatever channel
+	EventEnded    EventType = "message.ended"     // its audience was nobody, or it ended before that was known
 	EventDisabled EventType = "endpoint.disabled" // another endpoint of the application was disabled
 	EventTest     EventType = "endpoint.test"     // somebody asked for it; every endpoint gets its own
 )
@@ -70,7 +71,7 @@ func EventOf(s State) EventType { return EventType("delivery." + string(s)) }
 
 // EventTypes are what an endpoint can ask for: a delivery under way is no event.
 var EventTypes = []EventType{EventOf(Sent), EventOf(Delivered), EventOf(Failed), EventOf(UnknownEnd), EventOf(Suppressed), EventOf(Expired),
-	EventOf(Canceled), EventRead, EventDisabled}
+	EventOf(Canceled), EventRead, EventEnded, EventDisabled}
 
 // Event is one thing that one endpoint is told of, in one webhook.
 type Event struct {

@@ -53,7 +53,9 @@ type Driver struct {
 	Channel  Channel `json:"channel"`
 	// Bound says that an address works with this provider alone, which its Provider names: a device token. A phone number is
 	// not bound: any integration of the channel may carry it.
-	Bound  bool    `json:"bound"`
+	Bound bool `json:"bound"`
+	// Apart says that each address is a server of its own: one that hangs is no reason to leave the others.
+	Apart  bool    `json:"-"`
 	Fields []Field `json:"fields"`
 	// Open checks the settings and returns a Sender; it calls nobody. A wrong setting is a FieldErrors.
 	Open func(Setup) (Sender, error) `json:"-"`

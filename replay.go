@@ -187,6 +187,8 @@ type DeadLetter struct {
 	LeftOut LeftOut `json:"left_out,omitempty"`
 
 	Facts DeadFacts `json:"-"`
+	// Fresh is its content by the templates in force, where it had none; nil: it has one, or none can be made.
+	Fresh *Rendered `json:"-"`
 }
 
 // DeadFacts are what a replay asks of a delivery beside its state.
@@ -231,7 +233,7 @@ const (
 	LeftCollapsed  LeftOut = "collapsed"   // a newer one took its place
 	LeftDigest     LeftOut = "digest"      // it belongs into a digest
 	LeftUserGone   LeftOut = "user_gone"   // the user left the directory
-	LeftNoContent  LeftOut = "no_content"  // it has no content: no template, or it failed; send the message anew
+	LeftNoContent  LeftOut = "no_content"  // it has no content, and the templates in force make none either
 	LeftNoAddress  LeftOut = "no_address"  // the user has no address on the channel
 	LeftOverQuota  LeftOut = "over_quota"  // the application has no deliveries left for the day
 	LeftOverBudget LeftOut = "over_budget" // the application has no SMS parts left for the month

@@ -60,6 +60,7 @@ type Rendered struct {
 	Parts   int // sms
 	Reason  Reason
 	Detail  string
+	Segment int64 // that noted why there was none, when it is made at last
 }
 
 // RouteWork is what the route stage decides on.

@@ -1,7 +1,9 @@
 package api
 
 import (
+	"bufio"
 	"context"
+	"encoding/json"
 	"net/http"
 	"strings"
 
@@ -14,6 +16,7 @@ import (
 type Replays interface {
 	DeadLetters(ctx context.Context, q tidings.DeadLetterQuery) (letters []tidings.DeadLetter, next tidings.DeliveryKey, more bool, err error)
 	PlanReplay(ctx context.Context, r tidings.Replay, limit int) (tidings.ReplayPlan, error)
+	PlanReplayAll(ctx context.Context, r tidings.Replay, each func(tidings.DeadLetter) error) (tidings.ReplayPlan, error)
 	// CreateReplay records a replay, which the sweep carries out. again tells that there was one under its key already.
 	CreateReplay(ctx context.Context, r tidings.Replay) (made tidings.Replay, again bool, err error)
 	CancelReplay(ctx context.Context, application string, id tidings.ID) error
@@ -90,6 +93,9 @@ func (a *API) postReplay(w http.ResponseWriter, r *http.Request, p auth.Principa
 	if err != nil {
 		return err
 	}
+	if *b.DryRun && strings.Contains(r.Header.Get("Accept"), jsonLines) {
+		return a.writePlan(w, r, replay)
+	}
 	if *b.DryRun {
 		plan, err := a.Store.PlanReplay(r.Context(), replay, b.Limit)
 		if err != nil {
@@ -111,6 +117,39 @@ func (a *API) postReplay(w http.ResponseWriter, r *http.Request, p auth.Principa
 		w.Header().Set("Idempotent-Replayed", "true")
 	}
 	return middleware.WriteJSON(w, http.StatusAccepted, made)
+}
+
+const jsonLines = "application/x-ndjson"
+
+// writePlan answers with every delivery of a plan, a line each, however many they are, and its sums in the last line.
+func (a *API) writePlan(w http.ResponseWriter, r *http.Request, replay tidings.Replay) error {
+	out := bufio.NewWriter(w)
+	begun := false
+	line := func(v any) error {
+		text, err := json.Marshal(v)
+		if err != nil {
+			return err
+		}
+		if !begun {
+			begun = true
+			w.Header().Set("Content-Type", jsonLines)
+			w.Header().Set("Cache-Control", "no-store")
+		}
+		_, err = out.Write(append(text, '\n'))
+		return err
+	}
+	plan, err := a.Store.PlanReplayAll(r.Context(), replay, func(d tidings.DeadLetter) error { return line(d) })
+	if err == nil {
+		err = line(map[string]any{"plan": plan})
+	}
+	if err == nil {
+		err = out.Flush()
+	}
+	if err != nil && begun { // cut off, it lacks its last line
+		a.Door.Logger.Error("the plan of a replay was cut off", "error", err)
+		panic(http.ErrAbortHandler)
+	}
+	return err
 }
 
 // replayOf reads and checks a replay.

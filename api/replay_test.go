@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -112,6 +113,18 @@ func TestAReplayIsShownMadeOnceAndLookedAt(t *testing.T) {
 		if plan.Count != 0 {
 			t.Errorf("another application's: %+v", plan)
 		}
+		lines := strings.Split(strings.TrimSpace(b.ask("POST", "/v1/replays", b.app, dry, "Accept", "application/x-ndjson").Body.String()), "\n")
+		var letter tidings.DeadLetter
+		var end struct{ Plan tidings.ReplayPlan }
+		if len(lines) != 2 {
+			t.Fatalf("%q", lines)
+		}
+		decode(t, lines[0], &letter)
+		decode(t, lines[1], &end)
+		if letter.Message != id || letter.State != tidings.Failed || end.Plan.Count != 1 {
+			t.Errorf("%+v %+v", letter, end)
+		}
+		b.refused(422, "POST", "/v1/replays", b.app, `{"filter":{},"dry_run":true}`, "Accept", "application/x-ndjson")
 		var made, again, read tidings.Replay
 		decode(t, b.ok(202, "POST", "/v1/replays", b.app, real, "Idempotency-Key", "k1"), &made)
 		w := b.ask("POST", "/v1/replays", b.app, real, "Idempotency-Key", "k1")

@@ -14,11 +14,12 @@ import (
 	"tidings"
 )
 
-// Sealed values begin with the version of their form. Form 2 names its key: "2:<key id>:<base64>". Form 1, which was written
-// until secrets could be rotated, names none: every key is tried.
+// Sealed values begin with the version of their form. Form 3 names its key, "3:<key id>:<base64>", and is bound to its place. Form 2, which
+// was written until then, names its key alone; form 1, until secrets could be rotated, names none: every key is tried.
 const (
-	sealForm   = "2:"
-	sealedOnce = "1:"
+	sealForm  = "3:"
+	unbound   = "2:"
+	unboundV1 = "1:"
 )
 
 // Sealer keeps what must not be read at rest unreadable (addresses, secrets of integrations): AES-256-GCM for the value, and
@@ -56,22 +57,28 @@ func NewSealer(master []byte, previous ...[]byte) *Sealer {
 // Prefix is what values begin with that are sealed under the current key, and others do not.
 func (s *Sealer) Prefix() string { return sealForm + s.keys[0].id + ":" }
 
-// Seal encrypts s. Two seals of the same value differ.
-func (s *Sealer) Seal(value string) string {
-	return s.Prefix() + base64.RawStdEncoding.EncodeToString(s.keys[0].aead.Seal(nil, nil, []byte(value), nil))
+// Seal encrypts value for a place, the name of the row that keeps it. Two seals of the same value differ.
+func (s *Sealer) Seal(place, value string) string {
+	return s.Prefix() + base64.RawStdEncoding.EncodeToString(s.keys[0].aead.Seal(nil, nil, []byte(value), []byte(place)))
 }
 
-// Open decrypts what Seal made. It fails when the value was changed or sealed under a master secret that is not known here.
-func (s *Sealer) Open(sealed string) (string, error) {
-	id := ""
-	text, ok := strings.CutPrefix(sealed, sealedOnce)
+// Open decrypts what Seal made for the same place. It fails when the value was changed, stood elsewhere, or was sealed under a master
+// secret that is not known here.
+func (s *Sealer) Open(place, sealed string) (string, error) {
+	id, bound := "", []byte(place)
+	text, ok := strings.CutPrefix(sealed, sealForm)
 	if !ok {
-		if text, ok = strings.CutPrefix(sealed, sealForm); ok {
-			id, text, ok = strings.Cut(text, ":")
-		}
-		if !ok || id == "" {
-			return "", errors.New("open a sealed value: unknown form")
-		}
+		bound = nil
+		text, ok = strings.CutPrefix(sealed, unbound)
+	}
+	if ok {
+		id, text, ok = strings.Cut(text, ":")
+		ok = ok && id != ""
+	} else {
+		text, ok = strings.CutPrefix(sealed, unboundV1)
+	}
+	if !ok {
+		return "", errors.New("open a sealed value: unknown form")
 	}
 	raw, err := base64.RawStdEncoding.DecodeString(text)
 	if err != nil {
@@ -81,11 +88,11 @@ func (s *Sealer) Open(sealed string) (string, error) {
 		if id != "" && id != k.id {
 			continue
 		}
-		if value, err := k.aead.Open(nil, nil, raw, nil); err == nil {
+		if value, err := k.aead.Open(nil, nil, raw, bound); err == nil {
 			return string(value), nil
 		}
 	}
-	return "", errors.New("open a sealed value: it was changed, or neither TIDINGS_SECRET nor TIDINGS_SECRET_OLD is the one it was sealed with")
+	return "", errors.New("open a sealed value: it was changed or moved, or neither TIDINGS_SECRET nor TIDINGS_SECRET_OLD is the one it was sealed with")
 }
 
 // Blind is the keyed hash of value: the same value always has the same, and nobody without the secret can try values.

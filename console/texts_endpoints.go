@@ -18,7 +18,7 @@ var endpointTexts = map[string]text{
 // eventWords name what an endpoint can be told of, endpointReasons why it is disabled.
 var eventWords = map[string]text{
 	"delivery.sent": {"sent", "已发送"}, "delivery.delivered": {"delivered", "已送达"}, "delivery.failed": {"failed", "失败"}, "delivery.unknown": {"outcome unknown", "结果未知"},
-	"delivery.suppressed": {"kept back", "未发送"}, "delivery.expired": {"expired", "已过期"}, "delivery.canceled": {"canceled", "已取消"}, "notification.read": {"read", "已读"},
+	"delivery.suppressed": {"kept back", "未发送"}, "delivery.expired": {"expired", "已过期"}, "delivery.canceled": {"canceled", "已取消"}, "notification.read": {"read", "已读"}, "message.ended": {"ended without an audience", "无收件人即结束"},
 	"endpoint.disabled": {"another endpoint disabled", "其他端点被禁用"}, "endpoint.test": {"test", "测试"},
 }
 

@@ -19,6 +19,6 @@ var leftOutWords = map[string]text{
 	"succeeded": {"it was taken or has arrived", "已成功"}, "under_way": {"it is on its way", "正在发送"}, "canceled": {"the application took it back", "应用已取消"},
 	"by_rule": {"a rule or the user's wish stopped it", "被规则或用户意愿拦截"}, "unknown": {"it may have arrived", "可能已送达"}, "too_soon": {"its call may still be under way", "调用可能仍在进行"},
 	"expired": {"its time ran out", "已过有效期"}, "read": {"the user has read it", "用户已读"}, "collapsed": {"a newer one took its place", "已被更新的消息取代"}, "digest": {"it belongs into a digest", "属于汇总"},
-	"user_gone": {"the user left the directory", "用户已不在通讯录中"}, "no_content": {"it has no content: mend the template and send the message anew", "没有内容：请修正模板后重新发送消息"},
+	"user_gone": {"the user left the directory", "用户已不在通讯录中"}, "no_content": {"it has no content: publish a template that makes one, and replay again", "没有内容：请发布可用的模板后再次重放"},
 	"no_address": {"no address on the channel", "该渠道没有地址"}, "over_quota": {"over the daily quota", "超出每日配额"}, "over_budget": {"over the SMS budget", "超出短信预算"},
 }

@@ -12,6 +12,7 @@ import (
 	"tidings"
 	"tidings/channels/switchboard"
 	"tidings/handlers"
+	"tidings/internal/proctest"
 )
 
 // boardOf is a switchboard with an integration for each sender, i0, i1, ... in their order.
@@ -75,6 +76,56 @@ func TestWhatOneIntegrationSurelyDidNotTakeTheNextOneTakes(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A provider that hangs has in hand what it was given, and nothing else of the same segment waits for it.
+func TestCallsThatHangDelayNobodyElseInTheirSegment(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world, _ *dbsql.DB) {
+		ctx := context.Background()
+		var users []string
+		for i := range 40 {
+			u := fmt.Sprintf("h%02d", i)
+			users = append(users, u)
+			must(t, w.db.PutUsers(ctx, []tidings.User{{ID: u, Name: "H"}}), w.db.PutAddresses(ctx, u, []tidings.Address{{Channel: tidings.SMS, Value: fmt.Sprintf("+861380014%04d", i)}}))
+		}
+		first, second := &hanging{let: make(chan struct{})}, &sender{}
+		w.stages["deliver-sms"] = handlers.Deliver(w.db, boardOf(t, first, second), time.Minute, slog.New(slog.DiscardHandler))
+		m := w.accept(sms(users...))[0]
+		s := w.until("deliver-sms")
+		done := make(chan error, 1)
+		go func() {
+			_, err := w.stages["deliver-sms"].Run(ctx, s)
+			done <- err
+		}()
+		err := proctest.Until(7*time.Second, func() error { // before the calls that hang time out
+			if n := second.count(); n < len(users)-16 {
+				return fmt.Errorf("the second provider was given %d", n)
+			}
+			return nil
+		})
+		close(first.let)
+		must(t, err, <-done)
+		states := map[tidings.State]int{}
+		for _, d := range w.trace(m) {
+			states[d.State]++
+		}
+		if states[tidings.Sent] != 24 || states[tidings.UnknownEnd] != 16 {
+			t.Errorf("%v", states)
+		}
+		w.balanced()
+	})
+}
+
+// hanging is a provider that answers nothing until it is let.
+type hanging struct{ let chan struct{} }
+
+func (*hanging) Provider() string { return "test" }
+func (h *hanging) Send(ctx context.Context, _ tidings.Call) (tidings.Accepted, error) {
+	select {
+	case <-h.let:
+	case <-ctx.Done():
+	}
+	return tidings.Accepted{}, errors.New("broke")
 }
 
 func TestWhenAllSaidNoItWaitsAndAllAreTriedAgain(t *testing.T) {

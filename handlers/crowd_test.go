@@ -91,3 +91,43 @@ func (w *world) carry(b *testing.B, a tidings.Audience) {
 		b.ReportMetric(float64(spent[stage].Microseconds())/float64(notifications), stage+"-µs")
 	}
 }
+
+// BenchmarkAReplayOfAHundredThousand plans and carries out a replay of 100,000 SMS that had no address, beside as many deliveries that are well.
+func BenchmarkAReplayOfAHundredThousand(b *testing.B) {
+	for _, database := range []struct {
+		name string
+		url  func(testing.TB) string
+	}{{"sqlite", sqltest.SQLite}, {"postgres", sqltest.Postgres}} {
+		b.Run(database.name, func(b *testing.B) {
+			ctx := context.Background()
+			w := newWorld(b, sqltest.Open(b, database.url(b)))
+			w.crowd(20_000)
+			w.accept(message("refund", tidings.Audience{Everyone: true}, tidings.Web, tidings.SMS))
+			w.run()
+			var of []tidings.ImportAddresses
+			for i := range 100_000 {
+				of = append(of, tidings.ImportAddresses{User: fmt.Sprintf("c%06d", i), Addresses: []tidings.Address{{Channel: tidings.SMS, Value: fmt.Sprintf("+86139%08d", i)}}})
+			}
+			for chunk := range slices.Chunk(of, 2000) {
+				must(b, w.db.PutAddressesOf(ctx, chunk))
+			}
+			r := states(tidings.Suppressed)
+			for b.Loop() {
+				if p, err := w.db.PlanReplay(ctx, r, 100); err != nil || p.Count != 100_000 || p.Parts != 100_000 {
+					b.Fatalf("%+v %v", p, err)
+				}
+			}
+			b.ReportMetric(b.Elapsed().Seconds()/float64(b.N), "s/plan")
+			began := time.Now()
+			if _, _, _, err := w.db.DeadLetters(ctx, tidings.DeadLetterQuery{ReplayFilter: r.Filter, Limit: 100}); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(time.Since(began).Seconds()*1000, "ms/page")
+			began = time.Now()
+			if made := w.replay(r); made.Replayed != 100_000 {
+				b.Fatalf("%+v", made)
+			}
+			b.ReportMetric(time.Since(began).Seconds(), "s/replay")
+		})
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"tidings"
@@ -76,6 +77,8 @@ const (
 	// parallelCalls are begun by one commit and made at once. It is small, because all of them are unknown when the worker
 	// dies before it has recorded their results.
 	parallelCalls = 16
+	// chunkPatience is how long the next chunk of a segment waits for the one before.
+	chunkPatience = 300 * time.Millisecond
 	// patience is how long a segment itself waits for an integration that will soon have a place; beyond it its deliveries are held.
 	patience = time.Second
 )
@@ -133,8 +136,14 @@ func (d delivering) run(ctx context.Context, items []tidings.Item) error {
 	return nil
 }
 
-// sendAll sends what is ready, in chunks, and returns what is to be tried elsewhere.
+// sendAll sends what is ready, in chunks, and returns what is to be tried elsewhere. A chunk whose calls are not answered within chunkPatience
+// keeps the next one no longer: a provider that hangs delays nobody but those whom it has in hand.
 func (d delivering) sendAll(ctx context.Context, ready []tidings.Outgoing) (again []tidings.Item, err error) {
+	var chunks chunks
+	defer func() {
+		more, failed := chunks.wait()
+		again, err = append(again, more...), errors.Join(err, failed)
+	}()
 	channel := d.claim.Segment.Channel
 	for len(ready) > 0 {
 		if err := pass(ctx, d.store, d.claim.Segment); err != nil {
@@ -145,7 +154,7 @@ func (d delivering) sendAll(ctx context.Context, ready []tidings.Outgoing) (agai
 			return nil, err
 		}
 		if suspended[d.claim.Segment.Application] {
-			return again, d.store.Hold(ctx, channel, ready, tidings.AppSuspended, func() time.Duration { return suspendedPause })
+			return nil, d.store.Hold(ctx, channel, ready, tidings.AppSuspended, func() time.Duration { return suspendedPause })
 		}
 		n := d.alike(ready)
 		line, closed := d.place(ctx, d.wanted(ready[0]), min(n, parallelCalls))
@@ -157,13 +166,47 @@ func (d delivering) sendAll(ctx context.Context, ready []tidings.Outgoing) (agai
 			continue
 		}
 		chunk := ready[:d.chunk(line, ready[:n])]
-		more, err := d.send(ctx, line, chunk)
-		if err != nil {
-			return nil, err
+		if !chunks.run(func() ([]tidings.Item, error) { return d.send(ctx, line, chunk) }) {
+			return nil, nil // wait tells what failed
 		}
-		again, ready = append(again, more...), ready[len(chunk):]
+		ready = ready[len(chunk):]
 	}
-	return again, nil
+	return nil, nil
+}
+
+// chunks are calls under way side by side.
+type chunks struct {
+	wg    sync.WaitGroup
+	mu    sync.Mutex
+	again []tidings.Item
+	err   error
+}
+
+// run starts send, and waits for it for chunkPatience. It tells whether nothing has failed so far.
+func (c *chunks) run(send func() ([]tidings.Item, error)) bool {
+	done := make(chan struct{})
+	c.wg.Go(func() {
+		defer close(done)
+		again, err := send()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.again, c.err = append(c.again, again...), errors.Join(c.err, err)
+	})
+	timer := time.NewTimer(chunkPatience)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err == nil
+}
+
+// wait waits for all of them.
+func (c *chunks) wait() (again []tidings.Item, err error) {
+	c.wg.Wait()
+	return c.again, c.err
 }
 
 // jitter spreads those who wait for the same thing over as long again, and at least a second.

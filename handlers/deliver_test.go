@@ -132,6 +132,29 @@ func TestAReceiptWithinTheWindowSparesTheSecondCall(t *testing.T) {
 	})
 }
 
+// The window is over and the resend stands in its queue, when the report of the first call comes at last.
+func TestALateReceiptTakesAResendOffTheRoad(t *testing.T) {
+	for kind, want := range map[tidings.ReceiptKind]tidings.State{tidings.ReceiptDelivered: tidings.Delivered, tidings.ReceiptAccepted: tidings.Sent} {
+		t.Run(string(kind), func(t *testing.T) {
+			eachWorld(t, func(t *testing.T, w *world, raw *dbsql.DB) {
+				w.policy(tidings.AtLeastOnce)
+				w.sender.reply = func(tidings.Call) error { return errors.New("the connection broke") }
+				m := w.accept(sms("u00"))[0]
+				w.run()
+				change(t, raw, "UPDATE deliveries SET due_at = due_at - 61000000")
+				w.due(1)
+				w.want(m, tidings.Queued, tidings.NoReason)
+				must(t, w.db.Receive(context.Background(), tidings.Receipt{Attempt: w.sender.calls[0].Attempt, Kind: kind}))
+				w.run()
+				if d := w.want(m, want, tidings.NoReason); len(d.Attempts) != 1 || len(w.sender.calls) != 1 {
+					t.Errorf("%d calls, %+v", len(w.sender.calls), d.Attempts)
+				}
+				w.balanced()
+			})
+		})
+	}
+}
+
 func TestAReceiptThatOvertakesTheAnswerStands(t *testing.T) {
 	for kind, want := range map[tidings.ReceiptKind]tidings.State{tidings.ReceiptDelivered: tidings.Delivered, tidings.ReceiptNotDelivered: tidings.Failed} {
 		t.Run(string(kind), func(t *testing.T) {

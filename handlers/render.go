@@ -20,7 +20,7 @@ type RenderStore interface {
 // Render asks what: for each message, channel and locale that its notifications need it renders the published template.
 // A template that fails fails its own message alone, with the reason in its content's place.
 func Render(store RenderStore, now func() time.Time) tasks.Stage {
-	published := &publications{store: store, now: now, types: tidings.NewCache[[2]string, *templates.Published](publicationsAge, typesKept)}
+	published := newPublications(store, now)
 	return tasks.Grouped(func(ctx context.Context, ss []tidings.Segment) ([]tidings.Segment, error) {
 		if err := pass(ctx, store, ss...); err != nil {
 			return nil, err
@@ -35,6 +35,14 @@ func Render(store RenderStore, now func() time.Time) tasks.Stage {
 		}
 		return store.Rendered(ctx, ss, w.Items, rs)
 	})
+}
+
+// Renderer makes contents by the templates in force, for what ended because it had none.
+func Renderer(store RenderStore, now func() time.Time) func(context.Context, tidings.RenderWork) ([]tidings.Rendered, error) {
+	published := newPublications(store, now)
+	return func(ctx context.Context, w tidings.RenderWork) ([]tidings.Rendered, error) {
+		return render(ctx, published, w)
+	}
 }
 
 func render(ctx context.Context, published *publications, w tidings.RenderWork) ([]tidings.Rendered, error) {
@@ -83,6 +91,10 @@ type publications struct {
 	store RenderStore
 	now   func() time.Time
 	types *tidings.Cache[[2]string, *templates.Published]
+}
+
+func newPublications(store RenderStore, now func() time.Time) *publications {
+	return &publications{store: store, now: now, types: tidings.NewCache[[2]string, *templates.Published](publicationsAge, typesKept)}
 }
 
 func (ps *publications) of(ctx context.Context, application, typ string) (*templates.Published, error) {

@@ -73,6 +73,12 @@ func (s *sender) Send(_ context.Context, c tidings.Call) (tidings.Accepted, erro
 	return tidings.Accepted{ProviderID: "p", Segments: 1}, nil
 }
 
+func (s *sender) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.calls)
+}
+
 func must(t testing.TB, errs ...error) {
 	t.Helper()
 	if err := errors.Join(errs...); err != nil {

@@ -40,7 +40,7 @@ func (db *DB) Outgoing(ctx context.Context, c tidings.Claim, items []tidings.Ite
 	types := map[string]tidings.MessageType{}
 	out := make([]tidings.Outgoing, len(rows))
 	for i, r := range rows {
-		value, err := db.openAddress(r.Address)
+		value, err := db.openAddress(r.User, c.Segment.Channel, r.Address)
 		if err != nil {
 			return nil, fmt.Errorf("the address of user %s on %s: %w", r.User, c.Segment.Channel, err)
 		}
@@ -66,11 +66,11 @@ func (db *DB) Outgoing(ctx context.Context, c tidings.Claim, items []tidings.Ite
 }
 
 // openAddress opens a sealed address; one that is gone is empty.
-func (db *DB) openAddress(sealed string) (string, error) {
+func (db *DB) openAddress(user string, c tidings.Channel, sealed string) (string, error) {
 	if sealed == "" {
 		return "", nil
 	}
-	return db.sealer.Open(sealed)
+	return db.sealer.Open(addressPlace(user, string(c)), sealed)
 }
 
 // before reads the earlier attempts of those deliveries that have any.

@@ -36,6 +36,7 @@ func deadColumns(keys []deadKey) bulk {
 // selector is a DB or a transaction.
 type selector interface {
 	Select(ctx context.Context, dest any, name string, args ...any) error
+	rerender(ctx context.Context, letters []tidings.DeadLetter, rows []deadRow) error
 }
 
 // selecting is a filter on its way through the deliveries.
@@ -163,6 +164,7 @@ type deadRow struct {
 	Text                                   string
 	Taken, Waits, Canceled, Seen           int
 	Collapsed, Digest, Gone, Address       int
+	Segment                                int64 // that made its content, or the note why there is none
 }
 
 func (r deadRow) letter() tidings.DeadLetter {
@@ -190,7 +192,7 @@ func deadLetters(ctx context.Context, x selector, keys []deadKey) ([]tidings.Dea
 	for i, r := range rows {
 		letters[i] = r.letter()
 	}
-	return letters, nil
+	return letters, x.rerender(ctx, letters, rows)
 }
 
 // DeadLetters reads a page of deliveries that ended without a success, those of the newest messages first. It looks at a bounded number of
@@ -223,8 +225,17 @@ func (db *DB) DeadLetters(ctx context.Context, q tidings.DeadLetterQuery) (lette
 	return letters, from.key(), more, nil
 }
 
-// PlanReplay says what a replay would do, and changes nothing.
-func (db *DB) PlanReplay(ctx context.Context, r tidings.Replay, limit int) (p tidings.ReplayPlan, err error) {
+// PlanReplay says what a replay would do, with the first limit of its deliveries, and changes nothing.
+func (db *DB) PlanReplay(ctx context.Context, r tidings.Replay, limit int) (tidings.ReplayPlan, error) {
+	return db.planReplay(ctx, r, limit, func(tidings.DeadLetter) error { return nil })
+}
+
+// PlanReplayAll is PlanReplay that hands over each delivery instead of keeping the first.
+func (db *DB) PlanReplayAll(ctx context.Context, r tidings.Replay, each func(tidings.DeadLetter) error) (tidings.ReplayPlan, error) {
+	return db.planReplay(ctx, r, 0, each)
+}
+
+func (db *DB) planReplay(ctx context.Context, r tidings.Replay, limit int, each func(tidings.DeadLetter) error) (p tidings.ReplayPlan, err error) {
 	if err := db.allThere(ctx, r); err != nil {
 		return p, err
 	}
@@ -251,6 +262,9 @@ func (db *DB) PlanReplay(ctx context.Context, r tidings.Replay, limit int) (p ti
 				}
 			}
 			p.Add(d, limit)
+			if err := each(d); err != nil {
+				return p, err
+			}
 		}
 	}
 	return p, nil

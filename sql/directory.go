@@ -246,9 +246,13 @@ func (db *DB) PutAddressesOf(ctx context.Context, of []tidings.ImportAddresses) 
 		if _, err := t.Exec(ctx, "delete-addresses-of", columns(users)); err != nil {
 			return err
 		}
+		sealed := make([]string, len(as))
+		for i, a := range as {
+			sealed[i] = db.sealer.Seal(addressPlace(owners[i], string(a.Channel)), a.Value)
+		}
 		_, err := t.Exec(ctx, "put-addresses", columns(owners,
 			strs(as, func(a tidings.Address) string { return string(a.Channel) }),
-			strs(as, func(a tidings.Address) string { return db.sealer.Seal(a.Value) }),
+			sealed,
 			strs(as, func(a tidings.Address) string { return db.sealer.Blind(a.Value) }),
 			strs(as, func(a tidings.Address) string { return a.Provider }),
 			strs(as, func(a tidings.Address) string { return a.Platform })))

@@ -207,10 +207,10 @@ func TestAChangeOfMembershipsIsAChangeOfTheUser(t *testing.T) {
 // rot13 stands for a real sealer: the store must not care how it hides.
 type rot13 struct{}
 
-func (rot13) Seal(s string) string          { return "sealed:" + s[len(s)-2:] }
-func (rot13) Open(s string) (string, error) { return strings.TrimPrefix(s, "sealed:"), nil }
-func (rot13) Blind(s string) string         { return fmt.Sprintf("blind:%d", len(s)) }
-func (rot13) Prefix() string                { return "sealed:" }
+func (rot13) Seal(_, s string) string          { return "sealed:" + s[len(s)-2:] }
+func (rot13) Open(_, s string) (string, error) { return strings.TrimPrefix(s, "sealed:"), nil }
+func (rot13) Blind(s string) string            { return fmt.Sprintf("blind:%d", len(s)) }
+func (rot13) Prefix() string                   { return "sealed:" }
 
 func TestAddressesAreSealedInTheDatabase(t *testing.T) {
 	ctx := context.Background()

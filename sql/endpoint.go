@@ -59,7 +59,7 @@ func (r endpointRow) secrets(s Sealer) (secrets []string, err error) {
 		sealed = append(sealed, r.OldSecret)
 	}
 	for _, text := range sealed {
-		plain, err := s.Open(text)
+		plain, err := s.Open(endpointPlace(r.ID), text)
 		if err != nil {
 			return nil, err
 		}
@@ -101,7 +101,7 @@ func (db *DB) CreateEndpoint(ctx context.Context, e tidings.Endpoint, secret str
 		if len(there) >= tidings.MaxEndpoints {
 			return tidings.Errorf(tidings.Conflict, "the application has %d endpoints; delete one first", len(there))
 		}
-		_, err := t.Exec(ctx, "create-endpoint", int64(e.ID), e.Application, e.Name, e.URL, eventList(e.Events), db.sealer.Seal(secret))
+		_, err := t.Exec(ctx, "create-endpoint", int64(e.ID), e.Application, e.Name, e.URL, eventList(e.Events), db.sealer.Seal(endpointPlace(int64(e.ID)), secret))
 		return err
 	})
 	if missingReference(err) {
@@ -176,7 +176,7 @@ func (db *DB) ChangeEndpoint(ctx context.Context, action, application string, id
 		}
 		var overlap time.Duration
 		if secret != "" {
-			r.Secret, r.OldSecret, overlap = db.sealer.Seal(secret), r.Secret, tidings.SecretOverlap
+			r.Secret, r.OldSecret, overlap = db.sealer.Seal(endpointPlace(r.ID), secret), r.Secret, tidings.SecretOverlap
 		}
 		if _, err := t.Exec(ctx, "change-endpoint", r.ID, e.Name, e.URL, eventList(e.Events), r.Secret, r.OldSecret, overlap.Microseconds(), e.State, e.Reason); err != nil {
 			return err
@@ -220,8 +220,8 @@ func (db *DB) resealEndpoints(ctx context.Context) (done, lost int, err error) {
 			if *s == "" || err != nil {
 				continue
 			}
-			if *s, err = db.sealer.Open(*s); err == nil {
-				*s = db.sealer.Seal(*s)
+			if *s, err = db.sealer.Open(endpointPlace(r.ID), *s); err == nil {
+				*s = db.sealer.Seal(endpointPlace(r.ID), *s)
 			}
 		}
 		if err != nil {

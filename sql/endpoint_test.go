@@ -68,7 +68,8 @@ func TestEveryMoveThatAnEndpointAsksForIsNotedOnce(t *testing.T) {
 		id := send(t, db, later)
 		_, err = db.Cancel(ctx, "orders", id)
 		must(t, err)
-		wantNoted(t, db, all, "delivery.sent ann web", "delivery.sent ann sms", "delivery.delivered ann sms", "delivery.delivered ann web", "notification.read ann",
+		send(t, db, toUsers("nobody"))
+		wantNoted(t, db, all, "message.ended   no_recipients", "delivery.sent ann web", "delivery.sent ann sms", "delivery.delivered ann sms", "delivery.delivered ann web", "notification.read ann",
 			"delivery.sent bob web", "delivery.suppressed bob sms no_address", "delivery.canceled boss web canceled")
 		wantNoted(t, db, reads, "notification.read ann")
 		wantNoted(t, db, other)
@@ -106,14 +107,15 @@ func TestWithoutAnEndpointNothingIsNoted(t *testing.T) {
 func TestTheBalanceMissesAnEventThatWasLost(t *testing.T) {
 	sqltest.Each(t, func(t *testing.T, db *sql.DB) {
 		openShop(t, db)
-		e := addEndpoint(t, db, "orders", tidings.EventOf(tidings.Sent), tidings.EventRead)
+		e := addEndpoint(t, db, "orders", tidings.EventOf(tidings.Sent), tidings.EventRead, tidings.EventEnded)
 		_, err := db.Raw().Exec("UPDATE endpoints SET watched_from = watched_from - 60000000") // beyond what clocks may differ by
 		must(t, err)
 		id := send(t, db, toUsers("ann"))
 		_, err = db.Mark(t.Context(), "ann", tidings.MarkRead, []tidings.ID{id}, 0)
 		must(t, err)
-		wantNoted(t, db, e, "delivery.sent ann web", "notification.read ann")
-		if n := missEach(t, db, "events", "id"); n != 2 {
+		send(t, db, toUsers("nobody"))
+		wantNoted(t, db, e, "delivery.sent ann web", "notification.read ann", "message.ended   no_recipients")
+		if n := missEach(t, db, "events", "id"); n != 3 {
 			t.Errorf("%d rows", n)
 		}
 		late, err := db.Balance(t.Context(), -time.Minute)

@@ -30,7 +30,7 @@ func (r integrationRow) open(s Sealer) (tidings.Integration, map[string]string, 
 	}
 	secrets := map[string]string{}
 	if r.Secrets != "" {
-		text, err := s.Open(r.Secrets)
+		text, err := s.Open(integrationPlace(r.ID), r.Secrets)
 		if err != nil {
 			return i, nil, err
 		}
@@ -121,7 +121,7 @@ func (db *DB) PutIntegration(ctx context.Context, action, id string, change func
 		}
 		sealed := ""
 		if len(secrets) > 0 {
-			sealed = db.sealer.Seal(mustJSON(secrets))
+			sealed = db.sealer.Seal(integrationPlace(id), mustJSON(secrets))
 		}
 		i.Secrets, i.ChangedAt, i.Health = slices.Sorted(maps.Keys(secrets)), time.Time{}, nil
 		query := "change-integration"

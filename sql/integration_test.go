@@ -103,9 +103,9 @@ func TestHealthIsAddedUpOverWorkers(t *testing.T) {
 // keyed stands for a sealer with a key id.
 type keyed struct{ now, old string }
 
-func (k keyed) Prefix() string       { return k.now + ":" }
-func (k keyed) Seal(s string) string { return k.Prefix() + s }
-func (k keyed) Open(s string) (string, error) {
+func (k keyed) Prefix() string          { return k.now + ":" }
+func (k keyed) Seal(_, s string) string { return k.Prefix() + s }
+func (k keyed) Open(_, s string) (string, error) {
 	id, text, _ := strings.Cut(s, ":")
 	if id != k.now && id != k.old {
 		return "", errors.New("another key")

@@ -26,6 +26,7 @@ func (db *DB) Questions(ctx context.Context, limit, most int, first time.Duratio
 	}
 	var rows []struct {
 		ID          int64
+		User        string `db:"user_id"`
 		Channel     tidings.Channel
 		Provider    string
 		Integration string
@@ -38,7 +39,7 @@ func (db *DB) Questions(ctx context.Context, limit, most int, first time.Duratio
 		return nil, err
 	}
 	for _, r := range rows {
-		value, err := db.openAddress(r.Address)
+		value, err := db.openAddress(r.User, r.Channel, r.Address)
 		if err != nil {
 			return nil, fmt.Errorf("the address of attempt %s: %w", tidings.ID(r.ID), err)
 		}
@@ -55,8 +56,8 @@ func (db *DB) Questions(ctx context.Context, limit, most int, first time.Duratio
 func (db *DB) resealReceipts(ctx context.Context) (done, lost int, err error) {
 	for after := int64(0); ; {
 		var rows []struct {
-			ID  int64
-			Raw string
+			ID, Attempt int64
+			Raw         string
 		}
 		if err := db.Select(ctx, &rows, "stale-receipts", after, db.sealer.Prefix(), resealBatch); err != nil || len(rows) == 0 {
 			return done, lost, err
@@ -65,13 +66,13 @@ func (db *DB) resealReceipts(ctx context.Context) (done, lost int, err error) {
 		var ids []int64
 		var raws []string
 		for _, r := range rows {
-			raw, err := db.sealer.Open(r.Raw)
+			raw, err := db.sealer.Open(reportPlace(r.Attempt), r.Raw)
 			if err != nil {
 				db.log.Error("a kept report cannot be opened and stays as it is", "receipt", r.ID, "error", err)
 				lost++
 				continue
 			}
-			ids, raws = append(ids, r.ID), append(raws, db.sealer.Seal(raw))
+			ids, raws = append(ids, r.ID), append(raws, db.sealer.Seal(reportPlace(r.Attempt), raw))
 		}
 		if len(ids) > 0 {
 			if _, err := db.Exec(ctx, "reseal-receipts", columns(ids, raws)); err != nil {

@@ -288,6 +288,9 @@ func (t *tx) requeue(ctx context.Context, r tidings.Replay, letters []tidings.De
 	if err := t.db.knowBroadcasts(ctx, due); err != nil {
 		return nil, err
 	}
+	if err := t.renew(ctx, letters); err != nil {
+		return nil, err
+	}
 	rows := t.db.dueSegments(due)
 	if _, err := t.Exec(ctx, "insert-batch", int64(rows[0].Batch), 0, len(rows)); err != nil {
 		return nil, err

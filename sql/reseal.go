@@ -26,13 +26,13 @@ func (db *DB) Reseal(ctx context.Context, progress func(done, of int)) (done, lo
 			continue
 		}
 		total++
-		text, err := db.sealer.Open(r.Secrets)
+		text, err := db.sealer.Open(integrationPlace(r.ID), r.Secrets)
 		if err != nil {
 			db.log.Error("an integration's secrets cannot be opened and stay as they are", "integration", r.ID, "error", err)
 			lost++
 			continue
 		}
-		if _, err := db.Exec(ctx, "reseal-integration", r.ID, r.Secrets, db.sealer.Seal(text)); err != nil {
+		if _, err := db.Exec(ctx, "reseal-integration", r.ID, r.Secrets, db.sealer.Seal(integrationPlace(r.ID), text)); err != nil {
 			return done, lost, err
 		}
 		done++
@@ -61,14 +61,14 @@ func (db *DB) Reseal(ctx context.Context, progress func(done, of int)) (done, lo
 		}
 		var users, channels, was, values, blinds []string
 		for _, r := range rows {
-			value, err := db.sealer.Open(r.Value)
+			value, err := db.sealer.Open(addressPlace(r.User, r.Channel), r.Value)
 			if err != nil {
 				db.log.Error("an address cannot be opened and stays as it is", "user", r.User, "channel", r.Channel, "error", err)
 				lost++
 				continue
 			}
 			users, channels, was = append(users, r.User), append(channels, r.Channel), append(was, r.Value)
-			values, blinds = append(values, db.sealer.Seal(value)), append(blinds, db.sealer.Blind(value))
+			values, blinds = append(values, db.sealer.Seal(addressPlace(r.User, r.Channel), value)), append(blinds, db.sealer.Blind(value))
 		}
 		if len(users) > 0 {
 			if err := db.tx(ctx, func(t *tx) error {

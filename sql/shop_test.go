@@ -112,7 +112,11 @@ func acquire(db *sql.DB, s tidings.Segment) error {
 			return err
 		}
 		p.Notifications = append(p.Notifications, found...)
-		p.Ended = append(p.Ended, tidings.AcquireEnd{Message: m.ID, Size: size})
+		end := tidings.AcquireEnd{Message: m.ID, Size: size}
+		if size == 0 {
+			end.Reason = tidings.NoRecipients
+		}
+		p.Ended = append(p.Ended, end)
 	}
 	_, err = db.Acquired(ctx, []tidings.Segment{s}, p)
 	return err

@@ -38,8 +38,9 @@ type Options struct {
 
 // Sealer encrypts what must not be readable in the database, and makes keyed hashes by which it can be found.
 type Sealer interface {
-	Seal(plain string) string
-	Open(sealed string) (string, error)
+	// place names the row that keeps the value: sealed for one it is not opened in another's.
+	Seal(place, plain string) string
+	Open(place, sealed string) (string, error)
 	Blind(plain string) string
 	// Prefix is what values sealed under the current key begin with, and others do not.
 	Prefix() string
@@ -67,6 +68,7 @@ type DB struct {
 	suspended suspended
 	preferred preferred
 	link      func(tidings.Subscription) string
+	renderer  func(context.Context, tidings.RenderWork) ([]tidings.Rendered, error)
 	running   running
 }
 
@@ -160,10 +162,16 @@ func (db *DB) Name() string { return db.dialect.name }
 
 type plain struct{}
 
-func (plain) Seal(s string) string          { return s }
-func (plain) Open(s string) (string, error) { return s, nil }
-func (plain) Blind(s string) string         { return s }
-func (plain) Prefix() string                { return "" }
+func (plain) Seal(_, s string) string          { return s }
+func (plain) Open(_, s string) (string, error) { return s, nil }
+func (plain) Blind(s string) string            { return s }
+func (plain) Prefix() string                   { return "" }
+
+// The places of sealed values.
+func addressPlace(user, channel string) string { return "address " + channel + " " + user }
+func integrationPlace(id string) string        { return "integration " + id }
+func endpointPlace(id int64) string            { return "endpoint " + tidings.ID(id).String() }
+func reportPlace(attempt int64) string         { return "report " + tidings.ID(attempt).String() }
 
 // micros converts a time to the database's; the zero time is 0.
 func micros(t time.Time) int64 {

@@ -20,22 +20,26 @@ type watched struct {
 	states  []string // of deliveries
 	senders []string // applications that are told of deliveries
 	readers []string // applications that are told of reads
+	enders  []string // applications that are told of messages that ended without an audience
 }
 
 func watchedBy(rows []watchedRow) (w watched) {
-	states, senders, readers := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	states, senders, readers, enders := map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, r := range rows {
 		for event := range strings.FieldsFuncSeq(r.Events, func(c rune) bool { return c == ',' }) {
 			if state, ok := strings.CutPrefix(event, "delivery."); ok {
 				states[state], senders[r.Application] = true, true
 			}
-			if tidings.EventType(event) == tidings.EventRead {
+			switch tidings.EventType(event) {
+			case tidings.EventRead:
 				readers[r.Application] = true
+			case tidings.EventEnded:
+				enders[r.Application] = true
 			}
 		}
 	}
 	sorted := func(m map[string]bool) []string { return slices.Sorted(maps.Keys(m)) }
-	return watched{sorted(states), sorted(senders), sorted(readers)}
+	return watched{sorted(states), sorted(senders), sorted(readers), sorted(enders)}
 }
 
 type watchedRow struct{ Application, Events string }
@@ -87,6 +91,10 @@ func (d dialect) triggers(w watched) []string {
 	if len(w.readers) == 0 {
 		reads = "false"
 	}
+	ends := "NEW.reason <> ''"
+	if len(w.enders) == 0 {
+		ends = "false"
+	}
 	note := func(columns, values, application, event string) string {
 		return fmt.Sprintf(`INSERT INTO events (endpoint, application, type, %s, at, due_at, until_at)
 SELECT e.id, e.application, %s, %s FROM endpoints e, messages m
@@ -100,11 +108,17 @@ WHERE m.id = NEW.message_id AND e.application = %s AND e.state = 'active' AND in
 	if len(w.readers) > 0 {
 		read += " AND e.application IN (" + quoted(w.readers) + ")"
 	}
+	end := note("message_id, message_type, reason", "NEW.message_id, m.type, NEW.reason, now_us(), now_us(), now_us() + "+later, "m.application", "'"+string(tidings.EventEnded)+"'")
+	if len(w.enders) > 0 {
+		end += " AND e.application IN (" + quoted(w.enders) + ")"
+	}
 	// A read moves the notification first and deliveries then: the locks are taken in the same order.
 	made := []struct{ name, on, when, body string }{
 		{"note_read", "UPDATE OF read_at ON notifications", reads, read},
 		{"note_planned", "INSERT ON deliveries", moves, delivery},
 		{"note_moved", "UPDATE OF state ON deliveries", "NEW.state <> OLD.state AND " + moves, delivery},
+		{"note_nobody", "INSERT ON audiences", ends, end},
+		{"note_ended", "UPDATE OF reason ON audiences", "OLD.reason = '' AND " + ends, end},
 	}
 	var out []string
 	if d.postgres {

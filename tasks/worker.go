@@ -21,12 +21,12 @@ type Work struct {
 	Stages map[tidings.StageName]Stage
 	// Deliver are the channels served, each with its stage. A channel without an integration is not among them.
 	Deliver map[tidings.Channel]Stage
-	// Concurrency is how many segments of a lane and channel are handed to providers at once; 0: 32. What a provider bears is its
-	// integration's to say: these are many, so that calls which hang do not keep others from another provider.
+	// Concurrency is how many segments of a lane and channel are handed to providers at once; 0: 64. What a provider bears is its
+	// integration's to say (tidings.DefaultParallel): these are more, so that calls which hang do not keep others from another provider.
 	Concurrency int
 }
 
-const defaultConcurrency = 32
+const defaultConcurrency = 2 * tidings.DefaultParallel
 
 // shutdownTimeout is what a stage under way is given when the process stops. A claim that is cut off lapses by itself.
 const shutdownTimeout = 25 * time.Second

@@ -149,6 +149,19 @@ func TestReportsAndQuestionsFindTheirAttempt(t *testing.T) {
 			t.Errorf("%s, asked: %+v %v", fault, r, err)
 		}
 	}
+	// One whose answer was lost, behind more to the same number on its day than a page holds.
+	_, address = newFar(t, "")
+	s = newSender(t, address, time.Now)
+	var last tidings.Call
+	for range 60 {
+		last = call("")
+		if _, err := s.Send(t.Context(), last); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r, err := s.Query(t.Context(), tidings.Question{Attempt: last.Attempt, Address: last.Address, At: time.Now()}); err != nil || r.Kind == "" || r.Attempt != last.Attempt {
+		t.Errorf("on the second page: %+v %v", r, err)
+	}
 	if r, err := s.Query(t.Context(), tidings.Question{Attempt: 1 << 40, Address: call("").Address, At: time.Now()}); err != nil || r.Kind != "" {
 		t.Errorf("another attempt: %+v %v", r, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/url"
+	"strconv"
 
 	"tidings"
 	"tidings/channels/once"
@@ -46,17 +47,34 @@ func (s *Sender) Report(r tidings.Report) ([]tidings.Receipt, tidings.ReportAnsw
 	return got, answer, nil
 }
 
-// Query looks through what was sent to the number on the attempt's day.
+// A page of QuerySendDetails holds at most 50 SMS. Nobody is sent more than mostPages of them on one day.
+const (
+	pageSize  = 50
+	mostPages = 20
+)
+
+// Query looks through what was sent to the number on the attempt's day, page by page.
 func (s *Sender) Query(ctx context.Context, q tidings.Question) (tidings.Receipt, error) {
-	form := url.Values{"PhoneNumber": {plain(q.Address.Value)}, "SendDate": {q.At.In(beijing).Format("20060102")}, "PageSize": {"50"}, "CurrentPage": {"1"}}
+	form := url.Values{"PhoneNumber": {plain(q.Address.Value)}, "SendDate": {q.At.In(beijing).Format("20060102")}, "PageSize": {strconv.Itoa(pageSize)}}
 	if q.ProviderID != "" {
 		form.Set("BizId", q.ProviderID)
 	}
-	var r reply
-	if err := s.call(ctx, "QuerySendDetails", form, &r); err != nil {
-		return tidings.Receipt{}, errors.Join(errors.New("aliyun: query"), err)
+	for page := 1; page <= mostPages; page++ {
+		form.Set("CurrentPage", strconv.Itoa(page))
+		var r reply
+		if err := s.call(ctx, "QuerySendDetails", form, &r); err != nil {
+			return tidings.Receipt{}, errors.Join(errors.New("aliyun: query"), err)
+		}
+		if got, ok := about(q, r.Details.List); ok || len(r.Details.List) < pageSize {
+			return got, nil
+		}
 	}
-	for _, d := range r.Details.List {
+	return tidings.Receipt{}, nil
+}
+
+// about is what details say of an attempt, if any of them is of it.
+func about(q tidings.Question, details []detail) (tidings.Receipt, bool) {
+	for _, d := range details {
 		if d.OutID != q.Attempt.String() && (q.ProviderID == "" || d.OutID != "") {
 			continue
 		}
@@ -69,7 +87,7 @@ func (s *Sender) Query(ctx context.Context, q tidings.Question) (tidings.Receipt
 		case "3":
 			got.Kind = tidings.ReceiptDelivered
 		}
-		return got, nil
+		return got, true
 	}
-	return tidings.Receipt{}, nil
+	return tidings.Receipt{}, false
 }

@@ -10,12 +10,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"tidings"
 	"tidings/channels/once"
@@ -106,19 +108,49 @@ func (s *Sender) Close() { s.client.Close() }
 // BatchSize is the most devices of one call.
 func (s *Sender) BatchSize() int { return batchSize }
 
-// Batches tells whether a call may be one of a batch: only Android's may.
-func (s *Sender) Batches(c tidings.Call) bool { return s.platform(c) == Android }
+// Batches tells whether a call may be one of a batch: only one to an Android device may.
+func (s *Sender) Batches(c tidings.Call) bool {
+	method, _ := target(c.Address.Value)
+	return s.platform(c) == Android && (method == single || method == "") // what is no address at all Baidu leaves out
+}
 
 var channelID = regexp.MustCompile(`^[0-9]{10,25}$`)
 
-// Send pushes to one device.
+const (
+	single  = "push/single_device"
+	maxTag  = 128
+	everyOn = "all"  // an address: every device of the app
+	tagged  = "tag:" // begins an address: the devices with a tag, whose name follows, percent-encoded
+)
+
+// target is the method by which an address is reached, with the parameters that name it. An address is a device's channel id, or stands
+// for many devices: those with a tag, or all of the app's. The method of any other is "".
+func target(address string) (method string, to url.Values) {
+	if name, ok := strings.CutPrefix(address, tagged); ok {
+		name, err := url.PathUnescape(name)
+		if n := utf8.RuneCountInString(name); err != nil || !utf8.ValidString(name) || n < 1 || n > maxTag {
+			return "", nil
+		}
+		return "push/tags", url.Values{"type": {"1"}, "tag": {name}}
+	}
+	switch {
+	case address == everyOn:
+		return "push/all", nil
+	case channelID.MatchString(address):
+		return single, url.Values{"channel_id": {address}}
+	}
+	return "", nil
+}
+
+// Send pushes to one device, to those with a tag, or to all.
 func (s *Sender) Send(ctx context.Context, c tidings.Call) (tidings.Accepted, error) {
-	if !channelID.MatchString(c.Address.Value) {
-		e := refused(tidings.AddressRefused, "the address is not a channel id")
+	method, to := target(c.Address.Value)
+	if method == "" {
+		e := refused(tidings.AddressRefused, "the address is neither a channel id nor a tag")
 		e.AddressDead = true
 		return tidings.Accepted{}, e
 	}
-	return s.push(ctx, c, "push/single_device", "channel_id", c.Address.Value)
+	return s.push(ctx, c, method, to)
 }
 
 // SendBatch pushes one message to many Android devices. All calls must be of one message, because its id is part of what
@@ -143,7 +175,7 @@ func (s *Sender) sendBatch(ctx context.Context, cs []tidings.Call) (tidings.Acce
 	if err != nil {
 		return tidings.Accepted{}, err
 	}
-	accepted, err := s.push(ctx, cs[0], "push/batch_device", "channel_ids", string(list))
+	accepted, err := s.push(ctx, cs[0], "push/batch_device", url.Values{"channel_ids": {string(list)}})
 	if e, ok := errors.AsType[*tidings.SendError](err); ok {
 		e.AddressDead = false // whose, it does not say
 	}
@@ -157,7 +189,7 @@ func (s *Sender) unbatchable(c tidings.Call) (tidings.Accepted, error) {
 }
 
 // push makes one call. c gives content, expiry and platform.
-func (s *Sender) push(ctx context.Context, c tidings.Call, method, to, devices string) (tidings.Accepted, error) {
+func (s *Sender) push(ctx context.Context, c tidings.Call, method string, to url.Values) (tidings.Accepted, error) {
 	now := s.config.Now()
 	if !c.ExpiresAt.IsZero() && !now.Before(c.ExpiresAt) {
 		return tidings.Accepted{}, refused(tidings.TimeRanOut, "it expired before the call")
@@ -172,7 +204,7 @@ func (s *Sender) push(ctx context.Context, c tidings.Call, method, to, devices s
 	}
 	p := url.Values{"apikey": {s.config.Key}, "timestamp": {strconv.FormatInt(now.Unix(), 10)}, "msg": {msg}, "msg_type": {"1"},
 		"device_type": {strconv.Itoa(int(platform))}}
-	p.Set(to, devices)
+	maps.Copy(p, to)
 	if !c.ExpiresAt.IsZero() {
 		left := int64(c.ExpiresAt.Sub(now) / time.Second)
 		p.Set("msg_expires", strconv.FormatInt(min(max(left, 1), maxExpires), 10))

@@ -255,3 +255,29 @@ func TestAWrongConfigurationIsToldAtTheStart(t *testing.T) {
 		t.Error("device type 5 was taken")
 	}
 }
+
+func TestAnAddressCanStandForThoseWithATagOrForAll(t *testing.T) {
+	f := newFar(t, sim.Config{}, 0)
+	f.Bind("AK", "3915728604212165385")
+	f.Tag("AK", "收银台 1", device, device2)
+	for address, want := range map[string]int{"tag:%E6%94%B6%E9%93%B6%E5%8F%B0%201": 2, "all": 3, device: 1} {
+		f.Reset()
+		c := call("号外")
+		c.Address.Value = address
+		if f.sender.Batches(c) != (address == device) {
+			t.Errorf("%s in a batch", address)
+		}
+		accepted, err := f.sender.Send(t.Context(), c)
+		if err != nil || accepted.ProviderID == "" || len(f.Records()) != 1 || len(f.Records()[0].Channels) != want {
+			t.Errorf("%s: %+v %v %+v", address, accepted, err, f.Records())
+		}
+	}
+	for address, dead := range map[string]bool{"tag:nobody": false, "tag:": true, "tag:%zz": true, "tag:%ff": true, "tag:" + strings.Repeat("x", 129): true, "everyone": true} {
+		c := call("号外")
+		c.Address.Value = address
+		_, err := f.sender.Send(t.Context(), c)
+		if e, ok := errors.AsType[*tidings.SendError](err); !ok || e.Outcome != tidings.Refused || e.AddressDead != dead {
+			t.Errorf("%s: %+v", address, err)
+		}
+	}
+}

@@ -245,6 +245,7 @@ func saysBusy(t *testing.T, b *bench) {
 	b.calls(t, 1)
 	b.arrives(t)
 	b.cell(t, "throttled", err)
+	b.now = b.now.Add(b.BusyAfter) // as who obeys it comes again
 	if _, err := b.send(t, b.Call("now")); err != nil {
 		t.Errorf("the next call: %v", err)
 	}

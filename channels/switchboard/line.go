@@ -14,6 +14,7 @@ import (
 type line struct {
 	account tidings.Configured
 	sender  tidings.Sender
+	apart   bool // its addresses are servers of their own
 	retired bool
 
 	calls   map[int64]time.Time // under way, with when they began
@@ -21,7 +22,9 @@ type line struct {
 	bucket  bucket // the contract's rate
 	retries bucket // the retry budget
 	breaker breaker
-	rest    time.Time // takes nothing before
+	usual   time.Duration // that a call takes until its answer; 0: none has come yet
+	hung    int           // calls in a row that ended late and without an answer
+	rest    time.Time     // takes nothing before
 	why     tidings.Reason
 	seen    minute
 }
@@ -33,11 +36,15 @@ const (
 	retryBudget = 100 // saved up at the most
 )
 
-// A call that is under way for longer than slow is one that the provider may never answer. From stalled of them on nothing
-// more is sent there: a provider that hangs is found out long before its calls have timed out.
+// A provider that hangs says nothing for as long as its calls may take, and each of them stays unknown. So it is found out before: when
+// stalled of its calls are late (older than leastLate and than lateFactor of its usual times) others are preferred to it; when they are older
+// than leastSlow too, nothing more is sent there; and when as many in a row ended so, without an answer, its breaker opens.
 const (
-	slow    = 2 * time.Second
-	stalled = 5
+	stalled    = 5
+	leastLate  = 300 * time.Millisecond
+	lateFactor = 5
+	leastSlow  = 2 * time.Second
+	usualOver  = 16 // calls over which usual is the moving average
 )
 
 // Pauses after which to look again.
@@ -61,15 +68,25 @@ func (l *line) closed(now time.Time) tidings.Closed {
 	if after := l.breaker.closedFor(now); after > 0 {
 		return tidings.Closed{Reason: tidings.ProviderDown, After: after}
 	}
-	if l.hanging(now) >= stalled {
+	if l.older(now, max(l.late(), leastSlow)) >= stalled {
 		return tidings.Closed{Reason: tidings.ProviderDown, After: stalledPause}
 	}
 	return tidings.Closed{}
 }
 
-func (l *line) hanging(now time.Time) (n int) {
+// late is how long a call may take before it is strange.
+func (l *line) late() time.Duration { return max(leastLate, lateFactor*l.usual) }
+
+// sluggish tells whether another line is to be preferred, if one is well.
+func (l *line) sluggish(now time.Time) bool { return l.older(now, l.late()) >= stalled }
+
+// older counts the calls under way for longer than d. Where addresses are servers of their own they say nothing of the line.
+func (l *line) older(now time.Time, d time.Duration) (n int) {
+	if l.apart {
+		return 0
+	}
 	for _, began := range l.calls {
-		if now.Sub(began) > slow {
+		if now.Sub(began) > d {
 			n++
 		}
 	}
@@ -128,6 +145,7 @@ func (l *line) done(id int64, now time.Time, err error, took time.Duration) {
 	e := fault(err)
 	l.seen.add(now, e, took)
 	l.breaker.record(now, e != nil && !e.OfAddress && e.Outcome != tidings.Refused && !e.Configuration)
+	l.learn(now, e, took)
 	switch {
 	case e == nil || e.OfAddress:
 	case e.Configuration:
@@ -136,6 +154,21 @@ func (l *line) done(id int64, now time.Time, err error, took time.Duration) {
 		l.pause(now, e.After, tidings.ProviderBusy)
 	}
 	l.closeWhenIdle()
+}
+
+// learn keeps how long answers take, and opens the breaker of a line whose calls end late and without one. Beside its many good calls of the last
+// seconds the few that hung would not show.
+func (l *line) learn(now time.Time, e *tidings.SendError, took time.Duration) {
+	switch {
+	case e != nil && e.OfAddress:
+	case e == nil || e.Outcome != tidings.Unknown:
+		l.hung, l.usual = 0, l.usual+(took-l.usual)/usualOver
+	case took > l.late():
+		if l.hung++; l.hung >= stalled && l.breaker.pause == 0 {
+			l.hung = 0
+			l.breaker.open(now)
+		}
+	}
 }
 
 func (l *line) pause(now time.Time, d time.Duration, why tidings.Reason) {

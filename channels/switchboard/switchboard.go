@@ -136,7 +136,7 @@ func (b *Board) open(a tidings.Configured) (*line, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &line{sender: s, calls: map[int64]time.Time{}}, nil
+	return &line{sender: s, apart: d.Apart, calls: map[int64]time.Time{}}, nil
 }
 
 func (b *Board) bound(provider string) bool { return b.drivers[provider].Bound }
@@ -185,7 +185,7 @@ func (b *Board) Place(w tidings.Wanted, n int) (tidings.Line, tidings.Closed) {
 	defer b.mu.Unlock()
 	now := b.config.Now()
 	soonest := tidings.Closed{Reason: tidings.NoChannel, After: none}
-	for k, i := range tidings.Candidates(b.all, w, b.bound, rand.Float64) {
+	for k, i := range b.candidates(w, now) {
 		l := b.lines[i.ID]
 		got, closed := l.take(now, w, n)
 		if got > 0 {
@@ -196,6 +196,23 @@ func (b *Board) Place(w tidings.Wanted, n int) (tidings.Line, tidings.Closed) {
 		}
 	}
 	return tidings.Line{}, soonest
+}
+
+// candidates are the integrations in the order in which they are tried: those that just now answer late behind the others, but for one that
+// drops repeats of what is sent again.
+func (b *Board) candidates(w tidings.Wanted, now time.Time) []tidings.Integration {
+	is := tidings.Candidates(b.all, w, b.bound, rand.Float64)
+	slices.SortStableFunc(is, func(x, y tidings.Integration) int {
+		return cmp.Compare(b.behind(x, w, now), b.behind(y, w, now))
+	})
+	return is
+}
+
+func (b *Board) behind(i tidings.Integration, w tidings.Wanted, now time.Time) int {
+	if i.ID != w.First && b.lines[i.ID].sluggish(now) {
+		return 1
+	}
+	return 0
 }
 
 // Other tells whether an integration that was not tried yet is well.

@@ -112,9 +112,74 @@ func TestAProviderThatHangsIsLeftBeforeItsCallsTimeOut(t *testing.T) {
 	if at := b.call(w, nil); at != "a" {
 		t.Fatalf("left at once for %q", at)
 	}
-	b.now = b.now.Add(2*time.Second + 1)
+	b.now = b.now.Add(300*time.Millisecond + 1)
+	if at := b.call(w, nil); at != "b" {
+		t.Fatalf("five calls are late, and the next went to %q", at)
+	}
+	w.First = "a"
+	if at := b.call(w, nil); at != "a" {
+		t.Fatalf("what a drops by key went to %q", at)
+	}
+	b.now = b.now.Add(2 * time.Second)
 	if at := b.call(w, nil); at != "b" {
 		t.Fatalf("five calls hang, and the next went to %q", at)
+	}
+}
+
+func TestAnAloneProviderThatIsLateIsStillSentTo(t *testing.T) {
+	b, w := open(t, tidings.Integration{ID: "a"}), wanted(tidings.Critical)
+	for range 5 {
+		b.Place(w, 1)
+	}
+	b.now = b.now.Add(2 * time.Second)
+	if at := b.call(w, nil); at != "a" {
+		t.Fatalf("late calls closed it: %q", at)
+	}
+	b.now = b.now.Add(1)
+	if _, closed := b.Place(w, 1); closed.Reason != tidings.ProviderDown || closed.After != time.Second {
+		t.Fatalf("%+v", closed)
+	}
+}
+
+func TestASlowProviderIsNotLateByItsOwnMeasure(t *testing.T) {
+	b, w := open(t, tidings.Integration{ID: "a", Order: 1}, tidings.Integration{ID: "b", Order: 2}), wanted(tidings.Critical)
+	for range 100 {
+		l, _ := b.Place(w, 1)
+		l.Done(nil, time.Second)
+	}
+	for range 5 {
+		b.Place(w, 1)
+	}
+	b.now = b.now.Add(4 * time.Second)
+	if at := b.call(w, nil); at != "a" {
+		t.Fatalf("calls of four seconds where one is usual: left for %q", at)
+	}
+	b.now = b.now.Add(time.Second)
+	if at := b.call(w, nil); at != "b" {
+		t.Fatalf("calls of five seconds: %q", at)
+	}
+}
+
+func TestFiveCallsInARowThatHungOpenTheBreakerWhateverWentWellBefore(t *testing.T) {
+	b, w := open(t, tidings.Integration{ID: "a"}), wanted(tidings.Critical)
+	for range 1000 {
+		b.call(w, nil)
+	}
+	hang := func(n int) {
+		for range n {
+			l, _ := b.Place(w, 1)
+			l.Done(silent, 8*time.Second)
+		}
+	}
+	hang(4)
+	b.call(w, nil) // an answer between them
+	hang(4)
+	if b.call(w, silent) != "a" { // and one that broke at once
+		t.Fatal("open too early")
+	}
+	hang(1)
+	if _, closed := b.Place(w, 1); closed.Reason != tidings.ProviderDown || closed.After != 10*time.Second {
+		t.Fatalf("%+v", closed)
 	}
 }
 

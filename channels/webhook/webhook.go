@@ -24,7 +24,7 @@ const maxBody = 20 << 10 // bytes: what receivers can be expected to read
 
 // Driver offers the merchants' systems. An address holds the URL and the secret.
 var Driver = tidings.Driver{
-	Provider: "webhook", Channel: tidings.Webhook,
+	Provider: "webhook", Channel: tidings.Webhook, Apart: true,
 	Fields: []tidings.Field{{Name: "networks", Help: "networks that may be called besides public ones, also by http: 10.0.0.0/8; empty: none"}},
 	Open:   open,
 }
@@ -32,6 +32,7 @@ var Driver = tidings.Driver{
 // Sender is a tidings.Sender to any URL.
 type Sender struct {
 	caller *Caller
+	pace   *pace
 	now    func() time.Time
 }
 
@@ -42,7 +43,7 @@ func open(s tidings.Setup) (tidings.Sender, error) {
 		errs.Add("networks", "malformed", err.Error())
 		return nil, errs.Err(tidings.Invalid)
 	}
-	return &Sender{caller: newCaller(networks, s.Now), now: s.Now}, nil
+	return &Sender{caller: newCaller(networks, s.Now), pace: newPace(), now: s.Now}, nil
 }
 
 // Provider names the driver.
@@ -103,8 +104,18 @@ func (s *Sender) send(ctx context.Context, c tidings.Call) (tidings.Accepted, er
 	if body.Len() > maxBody {
 		return tidings.Accepted{}, refused(tidings.TooLong, fmt.Sprintf("%d bytes, at most %d are sent", body.Len(), maxBody))
 	}
-	id := ID(c)
-	answer, err := s.caller.post(ctx, tidings.Hook{URL: target, Secrets: secrets, ID: id, Body: body.Bytes()})
+	if wait := s.pace.take(target, now); wait > 0 {
+		return tidings.Accepted{}, &tidings.SendError{Outcome: tidings.Busy, Reason: tidings.ProviderBusy, After: wait, Err: errors.New("the receiver is called no faster")}
+	}
+	accepted, err := s.post(ctx, tidings.Hook{URL: target, Secrets: secrets, ID: ID(c), Body: body.Bytes()})
+	failure, _ := errors.AsType[*tidings.SendError](err)
+	s.pace.done(target, s.now(), failure)
+	return accepted, err
+}
+
+// post makes the call and says what it came to.
+func (s *Sender) post(ctx context.Context, h tidings.Hook) (tidings.Accepted, error) {
+	answer, err := s.caller.post(ctx, h)
 	if errors.Is(err, errSecret) {
 		return tidings.Accepted{}, refused(tidings.AddressRefused, err.Error())
 	}
@@ -114,7 +125,7 @@ func (s *Sender) send(ctx context.Context, c tidings.Call) (tidings.Accepted, er
 	if err != nil {
 		return tidings.Accepted{}, err
 	}
-	return tidings.Accepted{ProviderID: id}, judge(answer)
+	return tidings.Accepted{ProviderID: h.ID}, judge(answer)
 }
 
 // ID names a notification to its receiver: the same in every attempt. It has no dot, which the signature forbids.

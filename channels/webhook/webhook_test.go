@@ -261,3 +261,71 @@ func run(t *testing.T, dir string, input []byte, name string, args ...string) st
 	}
 	return string(out)
 }
+
+// One receiver hangs, another is called on and on: neither the places of the first nor its rest touch the second.
+func TestEachReceiverHasItsOwnPace(t *testing.T) {
+	well := newReceiver(t)
+	let, entered := make(chan struct{}), make(chan struct{}, 10)
+	hanging := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		entered <- struct{}{}
+		select {
+		case <-let:
+		case <-r.Context().Done():
+		}
+		panic(http.ErrAbortHandler)
+	}))
+	t.Cleanup(hanging.Close)
+	var clock atomic.Int64
+	clock.Store(time.Now().Unix())
+	s, err := webhook.Driver.Open(tidings.Setup{Now: func() time.Time { return time.Unix(clock.Load(), 0) }, Values: map[string]string{"networks": "127.0.0.0/8"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.(*webhook.Sender).Close)
+	send := func(url string) *tidings.SendError {
+		c := tidings.Call{Attempt: tidings.ID(attempts.Add(1)), Message: 1, User: "u", Type: "note", Content: tidings.Content{Body: "x"}, Address: tidings.Address{Channel: tidings.Webhook, Value: url + "#" + secret}}
+		_, err := s.Send(t.Context(), c)
+		e, _ := errors.AsType[*tidings.SendError](err)
+		return e
+	}
+	var calls sync.WaitGroup
+	for range 4 {
+		calls.Go(func() { send(hanging.URL) })
+	}
+	for range 4 {
+		<-entered
+	}
+	if e := send(hanging.URL); e == nil || e.Outcome != tidings.Busy || e.After != 500*time.Millisecond || !e.OfAddress {
+		t.Errorf("a fifth call at once: %+v", e)
+	}
+	if e := send(well.url); e != nil {
+		t.Errorf("another receiver: %v", e)
+	}
+	close(let)
+	calls.Wait()
+	if e := send(hanging.URL); e == nil || e.Outcome != tidings.Busy || e.After != 10*time.Second {
+		t.Errorf("after four calls without an answer: %+v", e)
+	}
+	clock.Add(10)
+	if e := send(hanging.URL); e == nil || e.Outcome != tidings.Unknown {
+		t.Errorf("a single call after the rest: %+v", e)
+	}
+	for n := 0; ; n++ { // in one second of the clock
+		if e := send(well.url); e != nil {
+			if n != 50 || e.After != 20*time.Millisecond {
+				t.Errorf("%d calls in a second, then %+v", n, e)
+			}
+			break
+		}
+	}
+	clock.Add(1)
+	well.mu.Lock()
+	well.answer = 503
+	well.mu.Unlock()
+	if e := send(well.url); e == nil || e.Outcome != tidings.Busy {
+		t.Errorf("%+v", e)
+	}
+	if e := send(well.url); e == nil || e.Outcome != tidings.Busy || strings.Contains(e.Error(), "faster") {
+		t.Errorf("without Retry-After nothing rests: %+v", e)
+	}
+}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	dbsql "database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -69,6 +71,43 @@ func TestSecretsOfIntegrationsAreNowhereInTheDatabase(t *testing.T) {
 	}
 	if strings.Contains(whole, "marker-") || !strings.Contains(whole, "plain-user") {
 		t.Error("a secret lies on the disk, or the test looks at the wrong file")
+	}
+}
+
+// Who can write the database, but has not the secret, cannot give an account of his the password of another.
+func TestSealedSecretsAreOpenedInTheirOwnRowAlone(t *testing.T) {
+	ctx, dir := context.Background(), t.TempDir()
+	url := "sqlite:" + filepath.Join(dir, "t.db")
+	open := func() *sql.DB {
+		db, err := sql.Open(ctx, sql.Options{URL: url, Sealer: auth.NewSealer([]byte("a master secret of 32 characters, or more"))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return db
+	}
+	db := open()
+	p := platform.New(platform.Config{Store: db, Now: time.Now, Drivers: drivers})
+	for _, id := range []string{"mine", "theirs"} {
+		if _, err := p.PutIntegration(ctx, tidings.Integration{ID: id, Provider: "kannel", Settings: map[string]string{"user": id, "password": "of " + id}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := dbsql.Open("sqlite", filepath.Join(dir, "t.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = raw.Exec("UPDATE integrations SET secrets = (SELECT secrets FROM integrations WHERE id = 'theirs') WHERE id = 'mine'")
+	if err := errors.Join(err, raw.Close()); err != nil {
+		t.Fatal(err)
+	}
+	db = open()
+	defer db.Close() //nolint:errcheck // only read
+	_, all, err := db.Configured(ctx, 0)
+	if err != nil || len(all) != 1 || all[0].ID != "theirs" || all[0].Values["password"] != "of theirs" {
+		t.Errorf("%+v %v", all, err)
 	}
 }
 

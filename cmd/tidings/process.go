@@ -17,6 +17,7 @@ import (
 	"tidings/channels/guard"
 	"tidings/channels/switchboard"
 	"tidings/comet"
+	"tidings/handlers"
 	"tidings/sql"
 	"tidings/tasks"
 )
@@ -154,6 +155,7 @@ func (p *process) openStores(ctx context.Context, options *redis.UniversalOption
 	if err != nil {
 		return err
 	}
+	p.db.RenderBy(handlers.Renderer(p.db, time.Now))
 	p.onStop("database", func(context.Context) error { return p.db.Close() })
 	p.ready["database"] = p.db.Ready
 	p.options = options

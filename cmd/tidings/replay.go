@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -115,7 +117,7 @@ Deliveries whose state is unknown may have arrived: they are sent again only if 
 	flags.BoolVarP(&r.follow, "follow", "f", false, "follow it until all is on the road")
 	flags.DurationVar(&r.expireIn, "expire-in", 0, "a new end for those whose time ran out")
 	flags.StringVar(&r.key, "idempotency-key", "", "make it once, however often the command is repeated")
-	flags.IntVar(&r.limit, "limit", 20, "deliveries to print, at most 1000")
+	flags.IntVar(&r.limit, "limit", 20, "deliveries to print; 0: all of them, as always into a pipe")
 	c.MarkFlagsMutuallyExclusive("dry-run", "yes")
 	list := &cobra.Command{
 		Use: "ls", Short: "List replays, the newest first", Args: noArgument,
@@ -154,9 +156,12 @@ func (r *replaying) run(c *cobra.Command, d *deps) error {
 		return err
 	}
 	p, path := d.printer(c), withQuery("/v1/replays", ofApp(c))
+	if !p.tty && !c.Flags().Changed("limit") {
+		body.Limit = 0
+	}
 	if !r.yes {
-		var plan tidings.ReplayPlan
-		if err := api.call(c.Context(), http.MethodPost, path, body, &plan); err != nil {
+		plan, err := api.plan(c.Context(), path, body)
+		if err != nil {
 			return err
 		}
 		if err := printPlan(p, plan); err != nil || r.dry {
@@ -179,6 +184,37 @@ func (r *replaying) run(c *cobra.Command, d *deps) error {
 		}
 	}
 	return printReplay(p, made)
+}
+
+// plan asks what a replay would do; body's limit 0: with all of its deliveries.
+func (c *client) plan(ctx context.Context, path string, body replayBody) (plan tidings.ReplayPlan, err error) {
+	if body.Limit > 0 {
+		return plan, c.call(ctx, http.MethodPost, path, body, &plan)
+	}
+	text, err := json.Marshal(body)
+	if err != nil {
+		return plan, err
+	}
+	resp, err := c.open(ctx, http.MethodPost, path, bytes.NewReader(text), "Accept", "application/x-ndjson")
+	if err != nil {
+		return plan, err
+	}
+	defer resp.Body.Close() //nolint:errcheck // read
+	all := []tidings.DeadLetter{}
+	for lines := json.NewDecoder(resp.Body); ; {
+		var line struct {
+			tidings.DeadLetter
+			Plan *tidings.ReplayPlan `json:"plan"`
+		}
+		if err := lines.Decode(&line); err != nil {
+			return plan, fmt.Errorf("the answer was cut off after %d deliveries: %w", len(all), err)
+		}
+		if line.Plan != nil {
+			line.Plan.Deliveries, line.Plan.More = all, false
+			return *line.Plan, nil
+		}
+		all = append(all, line.DeadLetter)
+	}
 }
 
 func followReplay(c *cobra.Command, api *client, r tidings.Replay) (tidings.Replay, error) {
@@ -213,7 +249,7 @@ func printPlan(p *printer, plan tidings.ReplayPlan) error {
 	}
 	err := p.table(deadHeader, deadRows(plan.Deliveries))
 	if plan.More && p.tty {
-		p.line("and %d more; --limit prints up to 1000 of them", plan.Count+plan.Left-len(plan.Deliveries))
+		p.line("and %d more; --limit 0 prints all of them", plan.Count+plan.Left-len(plan.Deliveries))
 	}
 	return err
 }

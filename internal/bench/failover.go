@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -17,23 +16,11 @@ import (
 const wantFailover = 2000
 
 // providerDies measures a load whose first SMS provider dies in its middle, once by refusing connections and once by hanging.
-func providerDies(ctx context.Context, span time.Duration, out string) (err error) {
-	dir, err := os.MkdirTemp("", "tidings-bench")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a temporary directory
-	say("starting PostgreSQL (fsync on), Redis (AOF everysec), api, worker, comet")
-	s, err := open(ctx, dir)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			fmt.Fprintln(os.Stderr, s.fleet.Logs())
-		}
-		err = errors.Join(err, s.fleet.Stop())
-	}()
+func providerDies(ctx context.Context, span time.Duration, out string) error {
+	return onSite(ctx, func(s *site) error { return s.failovers(ctx, span, out) })
+}
+
+func (s *site) failovers(ctx context.Context, span time.Duration, out string) error {
 	site := failover.Site{Admin: fleet.NewClient(s.api.URL, fleet.AdminToken, 256), DB: s.db}
 	load := failover.Load{Rates: map[tidings.Lane]int{tidings.Critical: 50, tidings.Normal: 50, tidings.Bulk: 100}, Before: span, After: 2 * span}
 	var reports []*failover.Report
@@ -42,7 +29,7 @@ func providerDies(ctx context.Context, span time.Duration, out string) (err erro
 		say("200 messages/s, a quarter of them critical: %s, then the first provider %s, and %s more", load.Before, way, load.After)
 		r, err := failover.Run(ctx, site, way, load)
 		if err != nil {
-			return err
+			return fmt.Errorf("%w\n%s", err, s.fleet.Logs())
 		}
 		r.Print(os.Stdout)
 		reports = append(reports, r)

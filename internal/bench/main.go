@@ -22,7 +22,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("what to measure: road, failover, comet, idle, single or batch")
+		return errors.New("what to measure: road, failover, endpoints, comet, idle, single or batch")
 	}
 	switch args[0] { // with flags of their own
 	case "comet":
@@ -41,6 +41,8 @@ func run(ctx context.Context, args []string) error {
 	switch args[0] {
 	case "road":
 		return road(ctx, span, *out)
+	case "endpoints":
+		return toldLoads(ctx, span, *out)
 	case "failover":
 		return providerDies(ctx, span, *out)
 	case "idle":
@@ -50,6 +52,6 @@ func run(ctx context.Context, args []string) error {
 	case "raw": // the child process that road measures itself against
 		return rawChild(ctx, *address, span)
 	default:
-		return fmt.Errorf("nothing called %q to measure: road, failover, comet, idle, single or batch", args[0])
+		return fmt.Errorf("nothing called %q to measure: road, failover, endpoints, comet, idle, single or batch", args[0])
 	}
 }

@@ -186,7 +186,8 @@ func open(ctx context.Context, dir string) (*site, error) {
 		return nil, err
 	}
 	s.fleet = fleet.New(dir, binary, server, rds.URL,
-		"TIDINGS_KANNEL_USER=u", "TIDINGS_KANNEL_PASSWORD=p", "TIDINGS_BAIDU_KEY=k", "TIDINGS_BAIDU_SECRET=s") // all channels have queues
+		"TIDINGS_KANNEL_USER=u", "TIDINGS_KANNEL_PASSWORD=p", "TIDINGS_BAIDU_KEY=k", "TIDINGS_BAIDU_SECRET=s", // all channels have queues
+		"TIDINGS_ENDPOINT_NETWORKS=127.0.0.0/8")
 	if s.api, err = s.fleet.Start("api", "api"); err != nil {
 		return nil, err
 	}

@@ -10,13 +10,13 @@ WHERE id IN (SELECT id FROM attempts WHERE ask_at IS NOT NULL AND ask_at <= now_
 RETURNING id
 
 -- name: questions
-SELECT t.id, t.channel, t.provider, t.integration, t.provider_id, t.started_at, coalesce(a.value, '') AS address, coalesce(a.platform, '') AS platform
+SELECT t.id, t.user_id, t.channel, t.provider, t.integration, t.provider_id, t.started_at, coalesce(a.value, '') AS address, coalesce(a.platform, '') AS platform
 FROM rows(id bigint) JOIN attempts t ON t.id = rows.id LEFT JOIN addresses a ON a.user_id = t.user_id AND a.channel = t.channel
 ORDER BY t.id
 
 -- name: stale-receipts
 -- Reports that are not sealed under the key whose values begin with $2.
-SELECT id, raw FROM receipts
+SELECT id, attempt, raw FROM receipts
 WHERE id > $1 AND raw <> '' AND substr(raw, 1, length(CAST($2 AS text))) <> CAST($2 AS text) ORDER BY id LIMIT $3
 
 -- name: reseal-receipts

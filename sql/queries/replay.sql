@@ -48,7 +48,7 @@ ORDER BY d.message_id, d.user_id, d.channel {lock d}
 SELECT d.message_id, d.user_id, d.channel, d.application, m.type, d.lane, d.state, d.reason, d.attempts, d.changed_at, d.expires_at, now_us() AS now,
     coalesce(t.integration, '') AS integration, coalesce(t.provider, '') AS provider,
     CASE WHEN coalesce(t.detail, '') = '' THEN coalesce(c.detail, '') ELSE t.detail END AS detail,
-    CASE WHEN c.reason = '' THEN 1 ELSE 0 END AS content, CASE WHEN d.channel = 'sms' AND c.reason = '' THEN c.body ELSE '' END AS text,
+    coalesce(c.segment, 0) AS segment, CASE WHEN c.reason = '' THEN 1 ELSE 0 END AS content, CASE WHEN d.channel = 'sms' AND c.reason = '' THEN c.body ELSE '' END AS text,
     CASE WHEN EXISTS (SELECT 1 FROM attempts a WHERE a.message_id = d.message_id AND a.user_id = d.user_id AND a.channel = d.channel AND a.state = 'sent')
         THEN 1 ELSE 0 END AS taken,
     CASE WHEN d.due_at IS NULL THEN 0 ELSE 1 END AS waits, CASE WHEN m.canceled_at <> 0 THEN 1 ELSE 0 END AS canceled,
@@ -68,6 +68,33 @@ JOIN messages m ON m.id = d.message_id
 LEFT JOIN contents c ON c.message_id = d.message_id AND c.channel = d.channel AND c.locale = d.locale
 LEFT JOIN attempts t ON d.attempts > 0 AND t.message_id = d.message_id AND t.user_id = d.user_id AND t.channel = d.channel AND t.n = d.attempts
 ORDER BY d.message_id, d.user_id, d.channel
+
+-- name: again-messages
+SELECT m.id, m.application, m.type, m.channels, m.data FROM rows(id bigint) JOIN messages m ON m.id = rows.id
+
+-- name: again-users
+SELECT n.message_id, n.user_id, n.via, u.locale FROM rows(message_id bigint, user_id text)
+JOIN notifications n ON n.message_id = rows.message_id AND n.user_id = rows.user_id JOIN users u ON u.id = n.user_id
+
+-- name: renew-contents
+-- A content stands in the place of the note that there is none.
+UPDATE contents SET version = rows.version, title = rows.title, body = rows.body, url = rows.url, reason = '', detail = ''
+FROM rows(message_id bigint, channel text, locale text, version bigint, title text, body text, url text, segment bigint)
+WHERE contents.message_id = rows.message_id AND contents.channel = rows.channel AND contents.locale = rows.locale AND contents.reason <> ''
+
+-- name: add-contents
+-- In a locale in which there was no note.
+INSERT INTO contents (message_id, channel, locale, version, title, body, url, segment)
+SELECT message_id, channel, locale, version, title, body, url, segment
+FROM rows(message_id bigint, channel text, locale text, version bigint, title text, body text, url text, segment bigint) WHERE true
+ON CONFLICT DO NOTHING RETURNING segment
+
+-- name: raise-planned
+UPDATE segments SET planned = planned + rows.n FROM rows(id bigint, n bigint) WHERE segments.id = rows.id
+
+-- name: choose-locales
+UPDATE deliveries SET locale = rows.locale FROM rows(message_id bigint, user_id text, channel text, locale text)
+WHERE deliveries.message_id = rows.message_id AND deliveries.user_id = rows.user_id AND deliveries.channel = rows.channel
 
 -- name: requeue-dead
 UPDATE deliveries SET state = 'queued', reason = '', due_at = NULL, changed_at = now_us(), expires_at = {greatest}(deliveries.expires_at, $1)

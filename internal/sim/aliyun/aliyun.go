@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -190,7 +191,15 @@ func (s *Simulator) query(w http.ResponseWriter, form url.Values) {
 			list = append(list, map[string]any{"PhoneNum": m.To, "SendStatus": status, "ErrCode": strings.ToUpper(m.State), "OutId": m.Reference, "TemplateCode": m.Template})
 		}
 	}
-	phones.JSON(w, http.StatusOK, map[string]any{"Code": "OK", "Message": "OK", "TotalCount": len(list), "SmsSendDetailDTOs": map[string]any{"SmsSendDetailDTO": list}})
+	size, err := strconv.Atoi(form.Get("PageSize"))
+	page, badPage := strconv.Atoi(form.Get("CurrentPage"))
+	if err != nil || badPage != nil || size < 1 || size > 50 || page < 1 {
+		problem(w, http.StatusBadRequest, "isv.INVALID_PARAMETERS")
+		return
+	}
+	first := min((page-1)*size, len(list))
+	phones.JSON(w, http.StatusOK, map[string]any{"Code": "OK", "Message": "OK", "TotalCount": len(list),
+		"SmsSendDetailDTOs": map[string]any{"SmsSendDetailDTO": list[first:min(first+size, len(list))]}})
 }
 
 // Run serves a simulator until ctx ends.

@@ -61,6 +61,19 @@ func (s *Simulator) Unbind(key string, channels ...string) bool {
 	return s.register(key, channels, false)
 }
 
+// Tag gives devices of an app a tag, as the app does.
+func (s *Simulator) Tag(key, tag string, channels ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.apps[key]
+	if a.tags[tag] == nil {
+		a.tags[tag] = map[string]bool{}
+	}
+	for _, c := range channels {
+		a.tags[tag][c] = true
+	}
+}
+
 func (s *Simulator) register(key string, channels []string, bound bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
