@@ -101,7 +101,7 @@ func BenchmarkAReplayOfAHundredThousand(b *testing.B) {
 		b.Run(database.name, func(b *testing.B) {
 			ctx := context.Background()
 			w := newWorld(b, sqltest.Open(b, database.url(b)))
-			w.crowd(20_000)
+			w.crowd(crowd, among)
 			w.accept(message("refund", tidings.Audience{Everyone: true}, tidings.Web, tidings.SMS))
 			w.run()
 			var of []tidings.ImportAddresses
