@@ -48,10 +48,10 @@ func TestAMessageTellsHowItFaresFromStageToStage(t *testing.T) {
 	})
 }
 
-func TestAMessageToNobodyIsDone(t *testing.T) {
+func TestAMessageToNobodyFailsWithItsReason(t *testing.T) {
 	sqltest.Each(t, func(t *testing.T, db *sql.DB) {
 		openShop(t, db)
-		if s := statusOf(t, db, send(t, db, toUsers("nobody"))); s.Status != "done" || s.Users != 0 {
+		if s := statusOf(t, db, send(t, db, toUsers("nobody"))); s.Status != "failed" || s.Reason != tidings.NoRecipients || s.Users != 0 {
 			t.Errorf("%+v", s)
 		}
 	})
