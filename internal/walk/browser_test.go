@@ -202,16 +202,16 @@ func everyPage(t *testing.T) {
 	replay := read[tidings.Replay](t, root(t).must(202, "POST", "/v1/replays?application=web", object{"filter": object{"states": []string{"failed"}}, "dry_run": false})).ID
 	at := strings.NewReplacer("replays/{id}", "replays/"+replay.String(), "broadcasts/{id}", "broadcasts/"+casts[0].ID.String(), "{app}", "web", "{type}", "order.paid", "{channel}", "web", "{locale}", "zh-CN", "{version}", "1", "merchants/{id}", "merchants/web",
 		"stores/{id}", "stores/web-1", "users/{id}", "users/web-lin", "accounts/{id}", "accounts/web-dev", "messages/{id}", "messages/"+sent[0].ID.String(), "integrations/{id}", "integrations/gate", "integrations/new", "integrations/new?provider=kannel")
-	for _, width := range []int64{1280, 375} {
-		admin.do(chromedp.EmulateViewport(width, 812))
-		for _, lang := range []string{"zh", "en"} {
-			for _, p := range append(consolePages(), "GET /console/none", "GET /console/sign-in", "GET /inbox", "GET /inbox/preferences") {
-				path, get := strings.CutPrefix(p, "GET ")
-				if !get || strings.HasSuffix(path, "/proof") { // a file to keep, and no page
-					continue
-				}
-				want := map[string]string{"zh": "zh-CN", "en": "en"}[lang]
-				admin.do(visit(withLanguage(at.Replace(path), lang)), sees(fmt.Sprintf("document.readyState === 'complete' && document.documentElement.lang === %q", want)))
+	for _, lang := range []string{"zh", "en"} {
+		for _, p := range append(consolePages(), "GET /console/none", "GET /console/sign-in", "GET /inbox", "GET /inbox/preferences") {
+			path, get := strings.CutPrefix(p, "GET ")
+			if !get || strings.HasSuffix(path, "/proof") { // a file to keep, and no page
+				continue
+			}
+			want := map[string]string{"zh": "zh-CN", "en": "en"}[lang]
+			admin.do(visit(withLanguage(at.Replace(path), lang)), sees(fmt.Sprintf("document.readyState === 'complete' && document.documentElement.lang === %q", want)))
+			for _, width := range []int64{1280, 375} {
+				admin.do(chromedp.EmulateViewport(width, 812))
 				var wide int
 				if over, err := chromedp.Run(admin.ctx, chromedp.Evaluate[int](`document.documentElement.scrollWidth - document.documentElement.clientWidth`)); err == nil {
 					wide = over
