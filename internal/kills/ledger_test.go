@@ -150,15 +150,17 @@ func (l *ledger) judge(i *line, k killed, times int, state string, as []attempt)
 	}
 }
 
-// again judges a delivery that was sent again: its type must allow it, each earlier attempt must have been settled as unknown before the next
-// began, and not before its receipt had its time; a key must stay the same.
+// again judges a delivery that was sent again: its type must allow it, what came before must have been settled as unknown, and not before its
+// receipt had its time; a key must stay the same. A failed attempt was not taken, and what comes after it is judged by those before it.
 func (l *ledger) again(i *line, k killed, as []attempt, wrong func(string, ...any)) {
-	fair := k.again
-	for n := 1; n < len(as); n++ {
-		before, next := as[n-1], as[n]
+	fair, before := k.again, as[0]
+	for _, next := range as[1:] {
 		waited := time.Duration(next.started-before.ended) * time.Microsecond
-		if before.ended == 0 || waited < 18*time.Second || before.state == "failed" || before.key != next.key {
+		if before.state != "unknown" || before.ended == 0 || waited < 18*time.Second || before.key != next.key {
 			fair = false
+		}
+		if next.state != "failed" {
+			before = next
 		}
 	}
 	switch {
