@@ -82,12 +82,7 @@ func TestWhatOneIntegrationSurelyDidNotTakeTheNextOneTakes(t *testing.T) {
 func TestCallsThatHangDelayNobodyElseInTheirSegment(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world, _ *dbsql.DB) {
 		ctx := context.Background()
-		var users []string
-		for i := range 40 {
-			u := fmt.Sprintf("h%02d", i)
-			users = append(users, u)
-			must(t, w.db.PutUsers(ctx, []tidings.User{{ID: u, Name: "H"}}), w.db.PutAddresses(ctx, u, []tidings.Address{{Channel: tidings.SMS, Value: fmt.Sprintf("+861380014%04d", i)}}))
-		}
+		users := w.phones("h", 40)
 		first, second := &hanging{let: make(chan struct{})}, &sender{}
 		w.stages["deliver-sms"] = handlers.Deliver(w.db, boardOf(t, first, second), time.Minute, slog.New(slog.DiscardHandler))
 		m := w.accept(sms(users...))[0]

@@ -176,13 +176,7 @@ func TestAReceiptThatOvertakesTheAnswerStands(t *testing.T) {
 
 func TestAFaultOfOurAccountParksTheRest(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world, raw *dbsql.DB) {
-		ctx := context.Background()
-		var users []string
-		for i := range 40 {
-			u := fmt.Sprintf("p%02d", i)
-			users = append(users, u)
-			must(t, w.db.PutUsers(ctx, []tidings.User{{ID: u, Name: "P"}}), w.db.PutAddresses(ctx, u, []tidings.Address{{Channel: tidings.SMS, Value: fmt.Sprintf("+861380013%04d", i)}}))
-		}
+		users := w.phones("p", 40)
 		w.sender.reply = func(tidings.Call) error {
 			return &tidings.SendError{Outcome: tidings.Busy, Reason: tidings.Misconfigured, Configuration: true, Err: errors.New("wrong password")}
 		}
@@ -286,4 +280,16 @@ func TestABatchThatIsRefusedFailsEachOfIts(t *testing.T) {
 		}
 		w.balanced()
 	})
+}
+
+// phones puts n users into the directory, named prefix and a number, who have nothing but a phone, and returns their ids.
+func (w *world) phones(prefix string, n int) (users []string) {
+	w.t.Helper()
+	ctx := context.Background()
+	for i := range n {
+		u := fmt.Sprintf("%s%02d", prefix, i)
+		users = append(users, u)
+		must(w.t, w.db.PutUsers(ctx, []tidings.User{{ID: u, Name: "Phone"}}), w.db.PutAddresses(ctx, u, []tidings.Address{{Channel: tidings.SMS, Value: fmt.Sprintf("+861380013%04d", i)}}))
+	}
+	return users
 }

@@ -27,8 +27,8 @@ type pace struct {
 
 type receiver struct {
 	under  int
-	tokens float64
-	at     time.Time // of tokens
+	bucket tidings.Bucket
+	asked  time.Time // when a call was wanted last
 	rest   time.Time // not called before
 	silent int       // calls in a row without an answer
 }
@@ -42,19 +42,19 @@ func (p *pace) take(url string, now time.Time) time.Duration {
 	r := p.receivers[url]
 	if r == nil {
 		p.forget(now)
-		r = &receiver{tokens: perSecond, at: now}
+		r = &receiver{}
 		p.receivers[url] = r
 	}
-	r.tokens, r.at = min(perSecond, r.tokens+now.Sub(r.at).Seconds()*perSecond), now
+	r.asked = now
 	switch {
 	case now.Before(r.rest):
 		return r.rest.Sub(now)
 	case r.under >= atOnce || r.silent >= silences && r.under > 0:
 		return placePause
-	case r.tokens < 1:
+	}
+	if _, ok := r.bucket.Take(tidings.Quota{Rate: perSecond}, 1, now); !ok {
 		return time.Second / perSecond
 	}
-	r.tokens--
 	r.under++
 	return 0
 }
@@ -90,7 +90,7 @@ func (p *pace) forget(now time.Time) {
 		return
 	}
 	for url, r := range p.receivers {
-		if r.under == 0 && now.After(r.rest) && now.Sub(r.at) > forgetAfter {
+		if r.under == 0 && now.After(r.rest) && now.Sub(r.asked) > forgetAfter {
 			delete(p.receivers, url)
 		}
 	}

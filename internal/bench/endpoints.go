@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"tidings"
 	"tidings/internal/fleet"
 )
 
@@ -69,8 +70,7 @@ func (s *site) toldLoad(ctx context.Context, admin *fleet.Client, whose, url str
 	}
 	path := "/v1/applications/" + whose + "/endpoints"
 	var e struct{ ID string }
-	events := []string{"delivery.sent", "delivery.delivered", "delivery.failed", "delivery.unknown", "delivery.suppressed", "delivery.expired", "delivery.canceled", "notification.read"}
-	if _, err := admin.Do(ctx, "POST", path, map[string]any{"url": url, "events": events}, &e); err != nil {
+	if _, err := admin.Do(ctx, "POST", path, map[string]any{"url": url, "events": tidings.EventTypes}, &e); err != nil {
 		return l, err
 	}
 	if l, err = s.load(ctx, span, batchers, batchSize); err != nil {
