@@ -2,20 +2,18 @@ package comet
 
 import (
 	"context"
-	"math/rand/v2"
 	"sync"
 	"time"
 )
 
-// wheelSlots is the wheel's size: with ticks of 100 ms it goes round in 51 s.
-const wheelSlots = 512
+// wheelSlots is the wheel's size: with ticks of 100 ms it goes round in 102 s, so that a heartbeat of 55 s costs one look at its connection.
+const wheelSlots = 1024
 
 // clock is a timing wheel for all connections: one goroutine and a few bytes each instead of a timer each. It is as exact
 // as its tick.
 type clock struct {
-	node  *Node
-	tick  int64 // ms
-	phase int64 // of this process, ms: see together
+	node *Node
+	tick int64 // ms
 
 	mu    sync.Mutex
 	at    int64 // the last tick that was handled
@@ -25,7 +23,7 @@ type clock struct {
 }
 
 func newClock(n *Node) *clock {
-	c := &clock{node: n, tick: max(n.Tick.Milliseconds(), 1), phase: rand.Int64N(max(n.Heartbeat.Milliseconds(), 1)), more: make(chan struct{}, 1)} //nolint:gosec // not a secret
+	c := &clock{node: n, tick: max(n.Tick.Milliseconds(), 1), more: make(chan struct{}, 1)}
 	c.at = c.now() / c.tick
 	return c
 }
@@ -53,14 +51,6 @@ func (k *clock) within(c *conn, at int64) {
 	c.wakeAt = at
 	k.slots[slot%wheelSlots] = append(k.slots[slot%wheelSlots], c)
 	k.count++
-}
-
-// together is at most a fiftieth of a heartbeat before at, and the same for connections that are due at about that time: their
-// heartbeats are written in one go. Each at its own time, 200,000 connections over 55 processes kept two cores busy with waking up.
-// The processes' goes fall at different times: at the same time, they kept messages waiting for 400 ms.
-func (k *clock) together(at int64) int64 {
-	grain := max(k.node.Heartbeat.Milliseconds()/50, k.tick)
-	return at - (at-k.phase)%grain
 }
 
 // run turns the wheel. Empty, it stands still.
@@ -162,7 +152,7 @@ func (c *conn) due(now int64) int64 {
 		c.abort()
 		return 0
 	case c.transport != poll && c.beat <= now:
-		c.beat = c.node.clock.together(now + c.beating)
+		c.beat = now + c.beating
 		c.heartbeat()
 	}
 	next := min(c.expires, c.beat)

@@ -76,7 +76,7 @@ func (n *Node) newConn(q request, t transport) *conn {
 		node: n, client: strings.Clone(q.client), types: slices.Clone(q.claims.Types), transport: t, keepAlive: t == poll,
 		expires: q.claims.Expires.UnixMilli(),
 		answer:  now + q.wait.Milliseconds(),
-		beating: beating.Milliseconds(), beat: n.clock.together(now + beating.Milliseconds()),
+		beating: beating.Milliseconds(), beat: now + beating.Milliseconds(),
 	}
 }
 

@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"runtime"
@@ -24,13 +26,14 @@ import (
 // crowdSpec says what a crowd does.
 type crowdSpec struct {
 	Addresses []string `json:"addresses"` // of the servers; each connection goes to one of them at random
-	Source    string   `json:"source"`    // the address it connects from: 60,000 ports each
+	Sources   []string `json:"sources"`   // the addresses it connects from, in turn
 	First     int      `json:"first"`     // number of the first user
 	Count     int      `json:"count"`
 	Path      string   `json:"path"`   // "%d" is the user's number
 	Secret    string   `json:"secret"` // signs the users' tokens; "": none are sent
 	InFlight  int      `json:"in_flight"`
 	Back      int      `json:"back_ms"` // a connection that ended comes back after up to so long; 0: never
+	Nap       int      `json:"nap_us"`  // after each look: at most 5,000 looks a second of all crowds
 }
 
 // crowdStand is how a crowd fares. Its times are in ms.
@@ -48,6 +51,10 @@ type crowdStand struct {
 	Histogram []int32 `json:"histogram"` // of delays, in buckets of bucket
 	Error     string  `json:"error"`
 }
+
+// connectingMost bounds the connections of a crowd that are made while their request is not sent: a server hangs up on one that has
+// said nothing for 5 s, and on a busy machine a crowd that makes thousands first comes to their requests later than that.
+const connectingMost = 64
 
 // The delays are counted in buckets, 2 % apart, from 0.01 ms on.
 const (
@@ -76,17 +83,18 @@ const (
 type crowd struct {
 	crowdSpec
 	crowdStand
-	epoll    int
-	members  []member
-	at       map[int32]int32  // descriptor -> place in members; a slice would be as large as the highest descriptor
-	rest     map[int32][]byte // descriptor -> the begin of a frame
-	epoch    string
-	inFlight int
-	stopped  bool   // no client is to connect any more
-	told     []byte // the begin of a command
-	back     []comeback
-	tokens   *auth.Tokens
-	buffer   []byte
+	epoll      int
+	members    []member
+	at         map[int32]int32  // descriptor -> place in members; a slice would be as large as the highest descriptor
+	rest       map[int32][]byte // descriptor -> the begin of a frame
+	epoch      string
+	inFlight   int
+	connecting int    // of those in flight the ones whose request is not sent yet
+	stopped    bool   // no client is to connect any more
+	told       []byte // the begin of a command
+	back       []comeback
+	tokens     *auth.Tokens
+	buffer     []byte
 }
 
 type comeback struct {
@@ -102,7 +110,7 @@ func crowdChild(args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	runtime.GOMAXPROCS(2)
+	runtime.GOMAXPROCS(1)
 	c := &crowd{stopped: true, at: map[int32]int32{}, rest: map[int32][]byte{}, buffer: make([]byte, 64<<10)}
 	if err := json.Unmarshal([]byte(*text), &c.crowdSpec); err != nil {
 		return err
@@ -132,11 +140,11 @@ func crowdChild(args []string) error {
 const commandsIn = 0 // the process's input
 
 // run waits for connections and commands alike, and sleeps as long as there is nothing: fifty crowds that look about now and
-// then take a good part of a core from the servers.
+// then take a good part of a core from the servers. After each look it naps, so that what comes within a few ms wakes it once.
 func (c *crowd) run() error {
 	events := make([]unix.EpollEvent, 512)
 	for {
-		for !c.stopped && c.Tried < len(c.members) && c.inFlight < c.InFlight {
+		for !c.stopped && c.Tried < len(c.members) && c.inFlight < c.InFlight && c.connecting < connectingMost {
 			c.connect(int32(c.Tried)) //nolint:gosec // small
 			c.Tried++
 		}
@@ -145,6 +153,7 @@ func (c *crowd) run() error {
 		if len(c.back) > 0 {
 			wait = 20
 		}
+		time.Sleep(time.Duration(c.Nap) * time.Microsecond)
 		n, err := unix.EpollWait(c.epoll, events, wait)
 		if err != nil && !errors.Is(err, unix.EINTR) {
 			return err
@@ -200,7 +209,7 @@ func (c *crowd) fail(err error) {
 	}
 }
 
-// connect begins a connection from the crowd's source address.
+// connect begins a connection from one of the crowd's source addresses.
 func (c *crowd) connect(i int32) {
 	m := &c.members[i]
 	address, err := net.ResolveTCPAddr("tcp4", c.Addresses[rand.IntN(len(c.Addresses))])
@@ -216,7 +225,7 @@ func (c *crowd) connect(i int32) {
 	}
 	// The port is chosen when the far side is known, so that each pair of addresses has all of them (ip(7)).
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
-	from := unix.SockaddrInet4{Addr: [4]byte(net.ParseIP(c.Source).To4())}
+	from := unix.SockaddrInet4{Addr: [4]byte(net.ParseIP(c.Sources[int(i)%len(c.Sources)]).To4())}
 	to := unix.SockaddrInet4{Port: address.Port, Addr: [4]byte(address.IP.To4())}
 	if err = unix.Bind(fd, &from); err == nil {
 		err = unix.Connect(fd, &to)
@@ -230,6 +239,7 @@ func (c *crowd) connect(i int32) {
 	m.fd, m.state = int32(fd), connecting //nolint:gosec // small
 	c.at[m.fd] = i
 	c.inFlight++
+	c.connecting++
 	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLET | unix.EPOLLRDHUP, Fd: m.fd}
 	if err := unix.EpollCtl(c.epoll, unix.EPOLL_CTL_ADD, fd, &event); err != nil {
 		c.fail(err)
@@ -275,10 +285,11 @@ func (c *crowd) ask(i int32) {
 	}
 	b.WriteString("\r\n")
 	if _, err := unix.Write(int(m.fd), b.Bytes()); err != nil {
-		c.end(i)
+		c.unanswered(i, err)
 		return
 	}
 	m.state = asked
+	c.connecting--
 }
 
 // read reads all there is: the events are edge-triggered.
@@ -290,6 +301,9 @@ func (c *crowd) read(i int32) {
 		case errors.Is(err, unix.EAGAIN):
 			return
 		case errors.Is(err, unix.EINTR):
+		case m.state == asked && (err != nil || n == 0):
+			c.unanswered(i, cmp.Or(err, io.EOF))
+			return
 		case err != nil || n == 0:
 			c.end(i)
 			return
@@ -392,6 +406,13 @@ func leading(b []byte) (n int64) {
 	return n
 }
 
+// unanswered counts a client as refused whose connection ended before the answer's head came.
+func (c *crowd) unanswered(i int32, err error) {
+	c.Refused++
+	c.fail(fmt.Errorf("no answer: %w", err))
+	c.end(i)
+}
+
 // end is what follows when a connection is over.
 func (c *crowd) end(i int32) {
 	m := &c.members[i]
@@ -406,6 +427,9 @@ func (c *crowd) end(i int32) {
 		c.Ended++
 	} else {
 		c.inFlight--
+	}
+	if m.state == connecting {
+		c.connecting--
 	}
 	m.fd = -1
 	c.later(i)

@@ -83,21 +83,13 @@ func raise(name string, least []int) {
 	}
 }
 
-// sourcePorts is how many connections to one server may come from one address. The servers here listen below 32768.
+// sourcePorts is how many connections to one server may come from a crowd's addresses. The servers here listen below the range.
 func sourcePorts() int {
-	const path, most = "/proc/sys/net/ipv4/ip_local_port_range", 65000
 	low, high := 32768, 60999 // the kernel's own range
-	if text, err := os.ReadFile(path); err == nil {
+	if text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range"); err == nil {
 		_, _ = fmt.Sscan(string(text), &low, &high)
 	}
-	if high < most {
-		if err := os.WriteFile(path, fmt.Appendf(nil, "%d %d", low, most), 0o644); err == nil {
-			high = most
-		} else {
-			say("%d ports a source address, and more may not be had here: sysctl -w net.ipv4.ip_local_port_range=\"%d %d\"", high-low, low, most)
-		}
-	}
-	return (high - low) * 95 / 100
+	return (high - low) * 95 / 100 * crowdSources
 }
 
 // memory is what a host takes, in bytes.
