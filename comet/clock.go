@@ -172,5 +172,7 @@ func (c *conn) heartbeat() {
 		c.socket.frames.Store(0)
 		b = append(b, ping...)
 	}
-	c.enqueue(b, false)
+	if !c.writeNow(b) {
+		c.enqueue(b, false)
+	}
 }

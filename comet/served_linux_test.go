@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"tidings/middleware"
 )
 
@@ -99,4 +101,25 @@ func TestAClosedPollConnectionIsNotKeptLongerThanItsIdleTime(t *testing.T) {
 		defer s.lot.mu.Unlock()
 		return len(s.lot.parked) == 0
 	})
+}
+
+func TestAParkedConnectionIsKeptAliveByItsHeartbeatsAlone(t *testing.T) {
+	g := newRig(t)
+	s := g.node(nil)
+	s.open("/comet/stream?client=c1", g.token("ann")).frame()
+	s.lot.mu.Lock()
+	defer s.lot.mu.Unlock()
+	if len(s.lot.parked) != 1 {
+		t.Fatalf("%d are parked", len(s.lot.parked))
+	}
+	for fd := range s.lot.parked {
+		probes, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_KEEPALIVE)
+		if err != nil || probes != 0 {
+			t.Errorf("probed between heartbeats: %d %v", probes, err)
+		}
+		patience, err := unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT)
+		if err != nil || patience != int(unheard.Milliseconds()) {
+			t.Errorf("a heartbeat that nobody confirms ends it after %d ms, %v", patience, err)
+		}
+	}
 }

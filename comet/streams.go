@@ -1,14 +1,12 @@
 package comet
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
-	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -53,105 +51,6 @@ func NewStreams(client redis.UniversalClient, history History, logger *slog.Logg
 
 // Run watches Redis until ctx ends: about once a second it looks whether what Redis held was lost.
 func (s *Streams) Run(ctx context.Context) error { return s.watch.run(ctx) }
-
-// Append adds entries, which are committed in SQL, to the users' streams and rings. It may be called again with the same
-// entries: nothing is added twice. On an error some may have been appended.
-func (s *Streams) Append(ctx context.Context, entries []tidings.UserEntry) error {
-	if len(entries) == 0 {
-		return nil
-	}
-	if err := s.watch.ready(ctx); err != nil {
-		return err
-	}
-	users, args, err := s.appendArgs(entries)
-	if err != nil {
-		return err
-	}
-	stale, err := s.append(ctx, users, args, nil)
-	if err != nil || len(stale) == 0 {
-		return err
-	}
-	heads, err := s.history.Heads(ctx, stale)
-	if err != nil {
-		return fmt.Errorf("append to streams: %w", err)
-	}
-	_, err = s.append(ctx, stale, args, heads)
-	return err
-}
-
-// appendArgs groups entries by user: the pairs of number and entry that append.lua takes, ascending.
-func (s *Streams) appendArgs(entries []tidings.UserEntry) (users []string, args map[string][]any, err error) {
-	args = make(map[string][]any, len(entries))
-	for _, e := range ascending(entries) {
-		if e.Entry.Number <= 0 {
-			return nil, nil, fmt.Errorf("append to the stream of %s: an entry without a number", e.User)
-		}
-		content, err := json.Marshal(e.Entry)
-		if err != nil {
-			return nil, nil, fmt.Errorf("append to the stream of %s: %w", e.User, err)
-		}
-		if args[e.User] == nil {
-			users = append(users, e.User)
-		}
-		args[e.User] = append(args[e.User], e.Entry.Number, content)
-	}
-	return users, args, nil
-}
-
-// ascending are entries in such an order that each user's numbers rise; mostly they come so.
-func ascending(entries []tidings.UserEntry) []tidings.UserEntry {
-	last := make(map[string]int64, len(entries))
-	for _, e := range entries {
-		if e.Entry.Number < last[e.User] {
-			return slices.SortedStableFunc(slices.Values(entries), func(a, b tidings.UserEntry) int { return cmp.Compare(a.Entry.Number, b.Entry.Number) })
-		}
-		last[e.User] = e.Entry.Number
-	}
-	return entries
-}
-
-// append runs append.lua for the users and returns those whose head in Redis is not to be believed. With heads, which were
-// read from SQL, there are none.
-func (s *Streams) append(ctx context.Context, users []string, args map[string][]any, heads map[string]int64) (stale []string, err error) {
-	budget := streamBytes
-	if s.full.Load() {
-		budget = 0
-	}
-	generation, now := s.watch.generation.Load(), time.Now().Unix()
-	calls := make([]call, len(users))
-	for i, user := range users {
-		head := ""
-		if heads != nil {
-			head = strconv.FormatInt(heads[user], 10)
-		}
-		calls[i] = call{
-			keys: []string{streamKey(user), headKey(user), leaseKey(user)},
-			args: append([]any{generation, head, user, streamLength, streamKept, budget, bellBytes, now, s.callerRings()}, args[user]...),
-		}
-	}
-	answers, err := run(ctx, s.redis, appendScript, calls)
-	if err != nil {
-		return nil, fmt.Errorf("append to streams: %w", err)
-	}
-	bells := rung{}
-	for i, a := range answers {
-		switch answer := a.Val().(type) {
-		case int64:
-			if answer == 0 {
-				stale = append(stale, users[i])
-			}
-		case []any: // the nodes to ring
-			for _, node := range answer {
-				name := fmt.Sprint(node)
-				bells[name] = append(bells[name], entryBells(users[i], args[users[i]])...)
-			}
-		}
-	}
-	if err := s.ring(ctx, bells); err != nil {
-		return nil, fmt.Errorf("append to streams: %w", err)
-	}
-	return stale, nil
-}
 
 // callerRings is what tells a script whether its caller rings.
 func (s *Streams) callerRings() string {

@@ -275,7 +275,7 @@ func startCrowds(h *host, n, limit, back int) (*crowds, error) {
 			return nil, err
 		}
 		p := &crowdProcess{command: exec.Command(program, "crowd", "-spec", string(spec)), count: end - first}
-		p.command.Env, p.command.Stderr = append(os.Environ(), "GOGC=50"), os.Stderr
+		p.command.Env, p.command.Stderr = append(os.Environ(), "GOGC=50", "GODEBUG=asyncpreemptoff=1"), os.Stderr
 		if p.in, err = p.command.StdinPipe(); err != nil {
 			return nil, err
 		}

@@ -1,0 +1,130 @@
+package comet
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"tidings"
+)
+
+// Append adds entries, which are committed in SQL, to the users' streams and rings. It may be called again with the same
+// entries: nothing is added twice. On an error some may have been appended.
+func (s *Streams) Append(ctx context.Context, entries []tidings.UserEntry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	if err := s.watch.ready(ctx); err != nil {
+		return err
+	}
+	users, args, err := s.appendArgs(entries)
+	if err != nil {
+		return err
+	}
+	stale, err := s.append(ctx, users, args, nil)
+	if err != nil || len(stale) == 0 {
+		return err
+	}
+	heads, err := s.history.Heads(ctx, stale)
+	if err != nil {
+		return fmt.Errorf("append to streams: %w", err)
+	}
+	_, err = s.append(ctx, stale, args, heads)
+	return err
+}
+
+// appendArgs groups entries by user: the pairs of number and entry that append.lua takes, ascending.
+func (s *Streams) appendArgs(entries []tidings.UserEntry) (users []string, args map[string][]any, err error) {
+	args = make(map[string][]any, len(entries))
+	for _, e := range ascending(entries) {
+		if e.Entry.Number <= 0 {
+			return nil, nil, fmt.Errorf("append to the stream of %s: an entry without a number", e.User)
+		}
+		content, err := json.Marshal(e.Entry)
+		if err != nil {
+			return nil, nil, fmt.Errorf("append to the stream of %s: %w", e.User, err)
+		}
+		if args[e.User] == nil {
+			users = append(users, e.User)
+		}
+		args[e.User] = append(args[e.User], e.Entry.Number, content)
+	}
+	return users, args, nil
+}
+
+// ascending are entries in such an order that each user's numbers rise; mostly they come so.
+func ascending(entries []tidings.UserEntry) []tidings.UserEntry {
+	last := make(map[string]int64, len(entries))
+	for _, e := range entries {
+		if e.Entry.Number < last[e.User] {
+			return slices.SortedStableFunc(slices.Values(entries), func(a, b tidings.UserEntry) int { return cmp.Compare(a.Entry.Number, b.Entry.Number) })
+		}
+		last[e.User] = e.Entry.Number
+	}
+	return entries
+}
+
+// append runs append.lua for the users and returns those whose head in Redis is not to be believed. With heads, which were
+// read from SQL, there are none.
+func (s *Streams) append(ctx context.Context, users []string, args map[string][]any, heads map[string]int64) (stale []string, err error) {
+	answers, err := run(ctx, s.redis, appendScript, s.appendCalls(users, args, heads))
+	if err != nil {
+		return nil, fmt.Errorf("append to streams: %w", err)
+	}
+	bells := rung{}
+	for _, a := range answers {
+		some, err := a.Slice()
+		if err != nil || len(some) > len(users) {
+			return nil, fmt.Errorf("append to streams: Redis answered %d values: %w", len(some), err)
+		}
+		for i, answer := range some {
+			switch answer := answer.(type) {
+			case int64:
+				if answer == 0 {
+					stale = append(stale, users[i])
+				}
+			case []any: // the nodes to ring
+				for _, node := range answer {
+					name := fmt.Sprint(node)
+					bells[name] = append(bells[name], entryBells(users[i], args[users[i]])...)
+				}
+			}
+		}
+		users = users[len(some):]
+	}
+	if err := s.ring(ctx, bells); err != nil {
+		return nil, fmt.Errorf("append to streams: %w", err)
+	}
+	return stale, nil
+}
+
+// usersAtOnce is how many users one call of append.lua serves: more gain nothing, and Redis does nothing else meanwhile.
+const usersAtOnce = 8
+
+func (s *Streams) appendCalls(users []string, args map[string][]any, heads map[string]int64) (calls []call) {
+	budget, most := streamBytes, usersAtOnce
+	if s.full.Load() {
+		budget = 0
+	}
+	if s.sharded {
+		most = 1 // the keys of a call lie in one slot
+	}
+	generation, now := s.watch.generation.Load(), time.Now().Unix()
+	for some := range slices.Chunk(users, most) {
+		c := call{args: []any{generation, streamLength, streamKept, budget, bellBytes, now, s.callerRings()}}
+		for _, user := range some {
+			head := ""
+			if heads != nil {
+				head = strconv.FormatInt(heads[user], 10)
+			}
+			c.keys = append(c.keys, streamKey(user), headKey(user), leaseKey(user))
+			c.args = append(append(c.args, head, user, len(args[user])/2), args[user]...)
+		}
+		calls = append(calls, c)
+	}
+	return calls
+}
