@@ -153,9 +153,11 @@ func hasStatus(err error, status int) bool {
 }
 
 func TestACursorOfAnotherListIsAReset(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
 	s := listener("u2")
 	s.Cursor = "elsewhere.7"
-	err := s.Run(t.Context(), func(_ context.Context, e client.Event) error {
+	err := s.Run(ctx, func(_ context.Context, e client.Event) error {
 		if !e.Reset || e.Message != nil {
 			t.Errorf("%+v", e)
 		}

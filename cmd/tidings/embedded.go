@@ -63,6 +63,7 @@ type child struct {
 	program string
 	args    []string
 	options *redis.UniversalOptions
+	lock    *os.File // is the server's as well, until it has ended
 	log     *slog.Logger
 }
 
@@ -76,11 +77,15 @@ func startChild(ctx context.Context, program, data string, log *slog.Logger) (*e
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	socket, remove, err := socketPath(dir)
+	lock, err := soleServer(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
-	c := &child{program: program, log: log, options: &redis.UniversalOptions{Addrs: []string{socket}},
+	socket, remove, err := socketPath(dir)
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	c := &child{program: program, lock: lock, log: log, options: &redis.UniversalOptions{Addrs: []string{socket}},
 		args: []string{"--port", "0", "--unixsocket", socket, "--unixsocketperm", "700", "--dir", dir, "--daemonize", "no",
 			"--logfile", filepath.Join(dir, "redis.log"), "--save", "", "--appendonly", "yes", "--appendfsync", "everysec",
 			"--maxmemory-policy", "noeviction",
@@ -88,13 +93,35 @@ func startChild(ctx context.Context, program, data string, log *slog.Logger) (*e
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	ended, failed := make(chan struct{}), make(chan error, 1)
 	go func() { defer close(ended); c.keepRunning(life, failed) }()
-	stop := func() { end(); <-ended; remove() }
+	stop := func() { end(); <-ended; remove(); _ = lock.Close() }
 	if err := c.ready(ctx, failed); err != nil {
 		stop()
 		return nil, fmt.Errorf("start %s: %w (see %s)", program, err, filepath.Join(dir, "redis.log"))
 	}
 	return &embedded{options: c.options, real: true, stop: stop,
 		line: "a Redis of its own (" + program + ", append-only file in " + dir + ")"}, nil
+}
+
+// soleServer waits until no server of an earlier process works in dir, and returns the lock that the next one inherits. After a kill -9 of
+// ours the old server still answers for a moment, writes its file, and at its end removes the socket: that of a server which was
+// started meanwhile.
+func soleServer(ctx context.Context, dir string) (*os.File, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(fmt.Errorf("the redis-server of an earlier process still works in %s: stop it", dir), lock.Close())
+		case <-tick.C:
+		}
+	}
+	return lock, nil
 }
 
 // socketPath is in dir, or in a new directory when the path would exceed the 107 bytes of sockaddr_un.
@@ -139,6 +166,7 @@ func (c *child) runOnce(ctx context.Context) error {
 		Pdeathsig: syscall.SIGTERM, // kill -9 of ours must not leave it behind
 		Setpgid:   true,            // Ctrl-C goes to the terminal's group: Redis must outlive our drain
 	}
+	cmd.ExtraFiles = []*os.File{c.lock}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
 	if err := cmd.Run(); err != nil {

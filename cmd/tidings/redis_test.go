@@ -3,8 +3,11 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -84,6 +87,33 @@ func TestTheEmbeddedRedisComesBackWithWhatItHeld(t *testing.T) {
 		t.Error("the server outlived us")
 	}
 	e.stop = func() {}
+}
+
+func TestTheEmbeddedRedisWaitsForTheEndOfTheOneBefore(t *testing.T) {
+	dir, log := t.TempDir(), slog.New(slog.DiscardHandler)
+	e, err := startEmbedded(t.Context(), dir, log, exec.LookPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := redis.NewUniversalClient(e.options)
+	defer c.Close()
+	// The server has the lock itself: it keeps it when we are killed.
+	if held, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/3", redisPID(t, c))); err != nil || held != filepath.Join(dir, "redis", "lock") {
+		t.Errorf("the server holds %q %v", held, err)
+	}
+	short, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := startEmbedded(short, dir, log, exec.LookPath); err == nil || !strings.Contains(err.Error(), "earlier process") {
+		t.Errorf("a second one: %v", err)
+	}
+	if err := c.Ping(t.Context()).Err(); err != nil {
+		t.Errorf("the first one, when a second was to start: %v", err)
+	}
+	e.stop()
+	if e, err = startEmbedded(t.Context(), dir, log, exec.LookPath); err != nil {
+		t.Fatal(err)
+	}
+	e.stop()
 }
 
 func redisPID(t *testing.T, c redis.UniversalClient) int {

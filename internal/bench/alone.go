@@ -24,7 +24,7 @@ func alone(ctx context.Context, span time.Duration, name string) error {
 		if name == "batch" {
 			callers, size = batchers, batchSize
 		}
-		for range 2 { // the first warms up // the first warms up
+		for range 2 { // the first warms up
 			turn, err := s.load(ctx, span, callers, size)
 			if err != nil {
 				return err
