@@ -34,7 +34,7 @@ type crowdSpec struct {
 	Secret    string   `json:"secret"` // signs the users' tokens; "": none are sent
 	InFlight  int      `json:"in_flight"`
 	Back      int      `json:"back_ms"` // a connection that ended comes back after up to so long; 0: never
-	Nap       int      `json:"nap_us"`  // after each look: at most 5,000 looks a second of all crowds
+	Nap       int      `json:"nap_us"`  // after each look: few crowds need none, 50 that look all the time fill two cores
 }
 
 // crowdStand is how a crowd fares. Its times are in ms.

@@ -48,7 +48,7 @@ func startCrowds(h *host, n, limit, back int) (*crowds, error) {
 	for i := range count {
 		first, end := n*i/count, n*(i+1)/count
 		spec, err := json.Marshal(crowdSpec{Addresses: h.addresses, Sources: sourcesOf(i), First: first,
-			Count: end - first, Path: h.path, Secret: h.secret, InFlight: inFlightEach * max(1, len(h.addresses), servers) / crowdsAtOnce, Back: back, Nap: 200 * count})
+			Count: end - first, Path: h.path, Secret: h.secret, InFlight: inFlightEach * max(1, len(h.addresses), servers) / crowdsAtOnce, Back: back, Nap: 4 * count * count})
 		if err != nil {
 			return nil, err
 		}
