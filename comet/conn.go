@@ -78,7 +78,7 @@ func (c *conn) send(encoded []byte, n int) {
 		c.end(encoded)
 		return
 	}
-	if !c.enqueue(encoded, false) {
+	if !c.writeNow(encoded) && !c.enqueue(encoded, false) {
 		c.node.metrics.closes.WithLabelValues(TooSlow.text()).Inc()
 		c.leave()
 		c.abort()

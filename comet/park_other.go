@@ -27,9 +27,10 @@ func (*lot) wait()                              {}
 func (*lot) stop()                              {}
 func (*lot) close()                             {}
 
-func (*conn) flush()            {}
-func (*conn) listen()           {}
-func (*conn) expire(int64) bool { return false }
+func (*conn) flush()               {}
+func (*conn) writeNow([]byte) bool { return false }
+func (*conn) listen()              {}
+func (*conn) expire(int64) bool    { return false }
 
 // descriptors is how many descriptors the process may have, cautiously.
 func descriptors() int { return 1024 }
