@@ -172,7 +172,5 @@ func (c *conn) heartbeat() {
 		c.socket.frames.Store(0)
 		b = append(b, ping...)
 	}
-	if !c.writeNow(b) {
-		c.enqueue(b, false)
-	}
+	c.put(b)
 }

@@ -78,7 +78,7 @@ func (c *conn) send(encoded []byte, n int) {
 		c.end(encoded)
 		return
 	}
-	if !c.writeNow(encoded) && !c.enqueue(encoded, false) {
+	if !c.put(encoded) {
 		c.node.metrics.closes.WithLabelValues(TooSlow.text()).Inc()
 		c.leave()
 		c.abort()
@@ -118,6 +118,9 @@ func (c *conn) begin(head []byte) {
 	defer c.mu.Unlock()
 	c.pending = head
 }
+
+// put writes bytes at once where nothing waits before them, and else adds them to what waits, unless it is too much.
+func (c *conn) put(b []byte) bool { return c.writeNow(b) || c.enqueue(b, false) }
 
 // enqueue adds bytes to what waits to be written, unless it is too much.
 func (c *conn) enqueue(b []byte, ending bool) bool {
