@@ -17,6 +17,15 @@ func rest(ctx context.Context, span time.Duration) error {
 	})
 }
 
+// paced measures latency alone, at rates from little to what keeps the machine busy.
+func paced(ctx context.Context, span time.Duration) error {
+	return onSite(ctx, func(s *site) error {
+		ls, err := s.latencies(ctx, span, 1000, 30, 100, 300, 1000, 2000) // the first warms up
+		ls.print(os.Stdout)
+		return err
+	})
+}
+
 // alone makes one load, so that a profiler can be held to the processes while they carry it.
 func alone(ctx context.Context, span time.Duration, name string) error {
 	return onSite(ctx, func(s *site) error {

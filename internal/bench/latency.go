@@ -13,12 +13,29 @@ import (
 	"tidings/internal/fleet"
 )
 
+// latencies measures one rate after another.
+func (s *site) latencies(ctx context.Context, span time.Duration, rates ...int) (ls latencies, err error) {
+	for _, rate := range rates {
+		say("latency at %d messages/s, %s", rate, span)
+		l, err := s.latency(ctx, rate, span)
+		if err != nil {
+			return ls, err
+		}
+		ls = append(ls, l)
+	}
+	return ls, nil
+}
+
 // latency sends at a rate to users whose pages are open, and measures from before the POST to the frame.
 func (s *site) latency(ctx context.Context, rate int, span time.Duration) (l latency, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	arrived := &arrivals{at: map[string]time.Time{}}
 	if err := s.listen(ctx, arrived); err != nil {
+		return l, err
+	}
+	before, err := s.cpu()
+	if err != nil {
 		return l, err
 	}
 	began := make(map[string]time.Time)
@@ -53,11 +70,20 @@ func (s *site) latency(ctx context.Context, rate int, span time.Duration) (l lat
 			return l, fmt.Errorf("%d of %d frames arrived", arrived.count(), total)
 		}
 	}
+	after, err := s.cpu()
+	if err != nil {
+		return l, err
+	}
+	l = latency{Rate: rate, Messages: total, CPU: map[string]float64{}}
+	for name := range after {
+		l.CPU[name] = (after[name] - before[name]) / float64(total) * 1e6
+	}
 	var times []float64
 	for id, start := range began {
 		times = append(times, arrived.at[id].Sub(start).Seconds()*1000)
 	}
-	return latency{Rate: rate, Messages: total, P50: quantile(times, 0.5), P99: quantile(times, 0.99)}, nil
+	l.P50, l.P99 = quantile(times, 0.5), quantile(times, 0.99)
+	return l, nil
 }
 
 type arrivals struct {

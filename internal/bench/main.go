@@ -22,7 +22,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("what to measure: road, failover, endpoints, comet, idle, single or batch")
+		return errors.New("what to measure: road, latency, failover, endpoints, comet, idle, single or batch")
 	}
 	switch args[0] { // with flags of their own
 	case "comet":
@@ -45,6 +45,8 @@ func run(ctx context.Context, args []string) error {
 		return toldLoads(ctx, span, *out)
 	case "failover":
 		return providerDies(ctx, span, *out)
+	case "latency":
+		return paced(ctx, span)
 	case "idle":
 		return rest(ctx, span)
 	case "batch", "single": // one load alone, to be looked into with a profiler
@@ -52,6 +54,6 @@ func run(ctx context.Context, args []string) error {
 	case "raw": // the child process that road measures itself against
 		return rawChild(ctx, *address, span)
 	default:
-		return fmt.Errorf("nothing called %q to measure: road, failover, endpoints, comet, idle, single or batch", args[0])
+		return fmt.Errorf("nothing called %q to measure: road, latency, failover, endpoints, comet, idle, single or batch", args[0])
 	}
 }

@@ -49,14 +49,20 @@ func (r *report) print(out io.Writer) {
 			speed, row.load.CPUMicros, cost, row.load.P50, row.load.P99, byProcess(row.load.CPU, "%.0f"))
 	}
 	fmt.Fprintln(w)
-	fmt.Fprintln(w, "POST TO FRAME\tMESSAGES\tP50\tP99")
-	for _, l := range r.Latency {
-		fmt.Fprintf(w, "%d/s\t%d\t%.1f ms\t%.1f ms\n", l.Rate, l.Messages, l.P50, l.P99)
-	}
-	fmt.Fprintln(w)
 	_ = w.Flush() // to a terminal or a pipe: nothing is left to do if it is gone
+	r.Latency.print(out)
+	fmt.Fprintln(out)
 	r.Idle.print(out)
 	fmt.Fprintln(out, "\nweb messages, accepted with fsync, through four stages, into the user's stream; "+targetWords)
+}
+
+func (ls latencies) print(out io.Writer) {
+	w := tabwriter.NewWriter(out, 2, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "POST TO FRAME\tMESSAGES\tP50\tP99\tCPU BY PROCESS (us/message)")
+	for _, l := range ls {
+		fmt.Fprintf(w, "%d/s\t%d\t%.1f ms\t%.1f ms\t%s\n", l.Rate, l.Messages, l.P50, l.P99, byProcess(l.CPU, "%.0f"))
+	}
+	_ = w.Flush() // see report.print
 }
 
 func (i idle) print(out io.Writer) {

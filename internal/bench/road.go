@@ -37,7 +37,7 @@ type report struct {
 	Raw     load      `json:"raw"`
 	Single  load      `json:"single"`
 	Batch   load      `json:"batch"`
-	Latency []latency `json:"latency"`
+	Latency latencies `json:"latency"`
 	Idle    idle      `json:"idle"`
 	Failed  []string  `json:"failed"` // lines that were not reached
 }
@@ -53,11 +53,14 @@ type load struct {
 	times     []float64
 }
 
+type latencies []latency
+
 type latency struct {
-	Rate     int     `json:"rate"`
-	Messages int     `json:"messages"`
-	P50      float64 `json:"p50_ms"`
-	P99      float64 `json:"p99_ms"`
+	Rate     int                `json:"rate"`
+	Messages int                `json:"messages"`
+	P50      float64            `json:"p50_ms"`
+	P99      float64            `json:"p99_ms"`
+	CPU      map[string]float64 `json:"cpu_us_by_process"` // of each message
 }
 
 type idle struct {
@@ -102,13 +105,8 @@ func road(ctx context.Context, span time.Duration, out string) (err error) {
 			return err
 		}
 	}
-	for _, rate := range []int{100, 1000} {
-		say("latency at %d messages/s, %s", rate, span)
-		l, err := s.latency(ctx, rate, span)
-		if err != nil {
-			return err
-		}
-		r.Latency = append(r.Latency, l)
+	if r.Latency, err = s.latencies(ctx, span, 100, 1000); err != nil {
+		return err
 	}
 	say("idle, %s", idleSpan)
 	if r.Idle, err = s.idle(ctx, idleSpan); err != nil {
