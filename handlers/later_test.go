@@ -215,7 +215,7 @@ func TestDeliveriesWaitUntilTheStoreOpens(t *testing.T) {
 			kolkata.Hours[d] = []string{"10:00-18:00"}
 		}
 		must(t, w.db.PutStores(context.Background(), []tidings.Store{kolkata}))
-		opens, _ := kolkata.Opens(time.Now().AddDate(0, 0, 1))
+		opens, _ := kolkata.Opens(time.Now().AddDate(0, 0, 1).Truncate(24 * time.Hour)) // at midnight UTC it is closed
 		start := opens.Add(-30 * time.Minute).UTC()
 		w.at(start)
 		m := message("step", tidings.Audience{Stores: []string{"acme-1"}, Roles: []string{"manager"}}, tidings.Web, tidings.SMS)
