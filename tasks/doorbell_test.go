@@ -15,6 +15,7 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 	"go.uber.org/goleak"
 
+	"tidings"
 	"tidings/internal/proctest"
 	"tidings/internal/redistest"
 	"tidings/tasks"
@@ -83,35 +84,34 @@ func connect(t testing.TB, url string) *redis.Client {
 type watch struct {
 	dequeues atomic.Int64
 	queue    atomic.Value  // of the last one
-	empty    chan struct{} // one token while a dequeue found nothing and nobody looked
+	empty    chan struct{} // one token while a dequeue left nothing and nobody looked
 	failed   chan error
 }
 
 func newWatch() *watch { return &watch{empty: make(chan struct{}, 1), failed: make(chan error, 1000)} }
 
-func (w *watch) DialHook(next redis.DialHook) redis.DialHook { return next }
-func (w *watch) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
-}
+func (w *watch) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (w *watch) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
 
-func (w *watch) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		err := next(ctx, cmd)
-		q := tasks.Dequeued(cmd)
-		if q == "" || redis.HasErrorPrefix(err, "NOSCRIPT") {
+// ProcessPipelineHook sees the doorbell's questions: a dequeue, and how many tasks are left.
+func (w *watch) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		err := next(ctx, cmds)
+		dequeue := cmds[0].Err()
+		q := tasks.Dequeued(cmds[0])
+		if q == "" || redis.HasErrorPrefix(dequeue, "NOSCRIPT") {
 			return err
 		}
 		w.dequeues.Add(1)
 		w.queue.Store(q)
-		switch err {
-		case nil:
-		case redis.Nil:
+		switch left := cmds[1].(*redis.IntCmd); {
+		case dequeue != nil && dequeue != redis.Nil:
+			w.failed <- dequeue
+		case dequeue == redis.Nil || left.Val() == 0:
 			select {
 			case w.empty <- struct{}{}:
 			default:
 			}
-		default:
-			w.failed <- err
 		}
 		return err
 	}
@@ -129,7 +129,7 @@ func newWorker(t testing.TB, url string, fallback time.Duration) *worker {
 	t.Helper()
 	w := &worker{bell: tasks.NewDoorbell(fallback, slog.New(slog.DiscardHandler)), watch: newWatch(), ran: make(chan string, 100)}
 	rdb := connect(t, url)
-	rdb.AddHook(w.bell)
+	w.bell.Attach(rdb)
 	rdb.AddHook(w.watch)
 	w.server = asynq.NewServerFromRedisClient(rdb, asynq.Config{Concurrency: 2, Queues: map[string]int{queue: 1},
 		TaskCheckInterval: time.Millisecond, LogLevel: asynq.FatalLevel})
@@ -142,10 +142,10 @@ func newWorker(t testing.TB, url string, fallback time.Duration) *worker {
 	return w
 }
 
-// held waits until asynq's dequeue has found nothing and nothing else is under way: the doorbell holds it.
+// held waits until asynq's dequeue has left nothing: the doorbell holds the next one.
 func (w *worker) held(t testing.TB) {
 	t.Helper()
-	within(t, "an empty dequeue that the doorbell recognises", w.watch.empty)
+	within(t, "a dequeue that the doorbell recognises and that leaves nothing", w.watch.empty)
 }
 
 func enqueue(t testing.TB, rdb *redis.Client, id string) {
@@ -205,28 +205,63 @@ func TestABellWakesAHeldDequeueAndNothingElseAsksRedis(t *testing.T) {
 		if got := within(t, "the task", w.ran); got != id {
 			t.Fatalf("task %s ran instead of %s", got, id)
 		}
-		// One that finds the task, one that finds nothing and is held again, and one more where a bell rang before it slept.
-		if n := w.watch.dequeues.Load() - before; n > 3 {
-			t.Fatalf("%d dequeues for one task: the dequeue was not held", n)
+		if n := w.watch.dequeues.Load() - before; n != 1 {
+			t.Fatalf("%d dequeues for one task: the next one was not held", n)
 		}
 	}
+}
+
+// dequeue asks as asynq does, for a client with the doorbell's hook: once for what it answers.
+func dequeue(rdb *redis.Client) <-chan error {
+	script := redis.NewScript(`return redis.call("LPOP", KEYS[1])`)
+	keys := []string{"asynq:{" + queue + "}:pending", "asynq:{" + queue + "}:paused", "asynq:{" + queue + "}:active", "asynq:{" + queue + "}:lease"}
+	got := make(chan error, 1)
+	go func() { got <- script.Run(context.Background(), rdb, keys, 0).Err() }()
+	return got
 }
 
 func TestABellThatRingsWhileNobodyWaitsIsNotLost(t *testing.T) {
 	r := redistest.New(t)
 	bell := tasks.NewDoorbell(never, slog.New(slog.DiscardHandler))
-	bell.Ring(queue)
-	bell.Ring(queue)
 	rdb := connect(t, r.URL)
-	rdb.AddHook(bell)
-	script := redis.NewScript(`return redis.call("LPOP", KEYS[1])`)
-	keys := []string{"asynq:{" + queue + "}:pending", "asynq:{" + queue + "}:paused", "asynq:{" + queue + "}:active", "asynq:{" + queue + "}:lease"}
-	got := make(chan error, 1)
-	go func() { got <- script.Run(context.Background(), rdb, keys, 0).Err() }()
-	if err := within(t, "a dequeue after a bell", got); err != redis.Nil {
+	bell.Attach(rdb)
+	if err := within(t, "the first dequeue, which is never held", dequeue(rdb)); err != redis.Nil {
 		t.Fatal(err)
 	}
-	bell.Close()
+	must(t, r.Client.LPush(context.Background(), "asynq:{"+queue+"}:pending", "one", "two").Err())
+	if bell.Ring(queue) || bell.Ring(queue) {
+		t.Error("nobody waits, and it is said that somebody took it")
+	}
+	for _, what := range []string{"a dequeue after a bell", "another, since more was there"} {
+		if err := within(t, what, dequeue(rdb)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	held := dequeue(rdb)
+	until(t, "somebody who waits", func() bool { return bell.Waits(queue) })
+	if !bell.Ring(queue) {
+		t.Error("somebody waits, and it is said that nobody took it")
+	}
+	if err := within(t, "a dequeue that was held", held); err != redis.Nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWhoRangHearsNoEcho(t *testing.T) {
+	ours, theirs := tasks.NewDoorbell(never, slog.New(slog.DiscardHandler)), tasks.NewDoorbell(never, slog.New(slog.DiscardHandler))
+	heard := func(message string) bool {
+		ours.Hear(message)
+		return ours.Rung(queue)
+	}
+	if heard(ours.Message("bulk-acquire", queue)) {
+		t.Error("a process hears what it rang itself")
+	}
+	if !heard(theirs.Message("bulk-acquire", queue)) {
+		t.Error("a process does not hear another")
+	}
+	if !heard(queue + ",bulk-acquire") {
+		t.Error("a process does not hear one of an earlier version, which does not sign")
+	}
 }
 
 func TestALostBellCostsNoMoreThanTheFallback(t *testing.T) {
@@ -314,4 +349,26 @@ func TestBellsAreHeardAgainAfterALossOfRedis(t *testing.T) {
 	relay.ring(t)
 	relay.Put(segment(1))
 	within(t, "the task after the loss", w.ran)
+}
+
+func TestOtherProcessesAreRungOnlyForWhatNobodyHereWaitsFor(t *testing.T) {
+	r := redistest.New(t)
+	ctx := context.Background()
+	sub := connect(t, r.URL).Subscribe(ctx, "tidings:bell")
+	t.Cleanup(func() { must(t, sub.Close()) })
+	_, err := sub.Receive(ctx)
+	must(t, err)
+	w := newWorker(t, r.URL, never)
+	relay := newRelay(t, r.URL, &store{})
+	relay.Relay = tasks.NewRelay(relay.rdb, w.bell, &store{}, relay.met, relay.log.logger())
+	relay.ring(t)
+	until(t, "a worker that waits", func() bool { return w.bell.Waits(queue) })
+	ours, other := segment(1)[0], segment(1)[0]
+	other.Lane = tidings.Bulk // nobody here serves it
+	relay.Put([]tidings.Segment{ours})
+	within(t, "the task in this process", w.ran)
+	relay.Put([]tidings.Segment{other})
+	if m := within(t, "a bell for others", sub.Channel()); !strings.HasPrefix(m.Payload, other.Queue()+",") {
+		t.Errorf("others hear %q", m.Payload)
+	}
 }

@@ -100,7 +100,9 @@ func (r *Relay) enqueue(ctx context.Context, s tidings.Segment) error {
 		return err
 	}
 	r.met.relayed("enqueued")
-	r.bell.Ring(s.Queue())
+	if r.bell.Ring(s.Queue()) {
+		return nil
+	}
 	select {
 	case r.ring <- s.Queue():
 	default: // many bells are on their way; a worker that misses this one polls within the fallback
@@ -135,7 +137,7 @@ func (r *Relay) Ring(ctx context.Context) {
 					more = false
 				}
 			}
-			if err := r.rdb.Publish(ctx, bellChannel, strings.Join(distinct(queues), ",")).Err(); err != nil && ctx.Err() == nil {
+			if err := r.rdb.Publish(ctx, bellChannel, r.bell.message(distinct(queues))).Err(); err != nil && ctx.Err() == nil {
 				r.log.Debug("doorbell", "error", err)
 			}
 		}

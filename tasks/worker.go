@@ -48,7 +48,7 @@ type Workers struct {
 
 // Start runs the stages until Stop. rdb must be a client of its own: the doorbell hooks into it.
 func Start(rdb redis.UniversalClient, w Work, bell *Doorbell, relay *Relay, met *Metrics, log *slog.Logger) (*Workers, error) {
-	rdb.AddHook(bell)
+	bell.Attach(rdb)
 	ws := &Workers{rdb: rdb, work: w, bell: bell, adapter: adapter{relay: relay, metrics: met, log: log},
 		turns: map[tidings.Lane]*turns{}, channels: map[tidings.Channel]bool{}}
 	for _, lane := range w.Lanes {
