@@ -58,23 +58,18 @@ func unique[T int64 | string](ids []T) []T {
 // AcquireWork reads the messages of acquire segments, with the progress that earlier pages made.
 func (db *DB) AcquireWork(ctx context.Context, ss []tidings.Segment) ([]tidings.Audienced, error) {
 	var segments []open
-	if err := db.look(ctx, into(&segments, "segments", tries(ss))); err != nil {
+	var rows []messageRow
+	if err := db.look(ctx, into(&segments, "segments", tries(ss)), into(&rows, "acquire-messages", tries(ss))); err != nil {
 		return nil, err
 	}
-	var ids []int64
 	made := map[int64]progress{}
 	now, err := opened(ss, segments, func(text []byte) error {
 		var items acquireItems
 		err := json.Unmarshal(text, &items)
-		ids = append(ids, items.Messages...)
 		maps.Copy(made, items.Progress)
 		return err
 	})
 	if err != nil {
-		return nil, err
-	}
-	var rows []messageRow
-	if err := db.look(ctx, into(&rows, "acquire-messages", columns(unique(ids)))); err != nil {
 		return nil, err
 	}
 	slices.SortFunc(rows, func(a, b messageRow) int { return cmp.Compare(a.ID, b.ID) })

@@ -146,7 +146,7 @@ func (db *DB) ForgetRemembered(ctx context.Context) (int64, error) {
 // MessageData reads the data of messages.
 func (db *DB) MessageData(ctx context.Context, ids []tidings.ID) (map[tidings.ID][]byte, error) {
 	var rows []messageRow
-	if err := db.Select(ctx, &rows, "acquire-messages", idColumn(ids)); err != nil {
+	if err := db.Select(ctx, &rows, "message-data", idColumn(ids)); err != nil {
 		return nil, err
 	}
 	data := make(map[tidings.ID][]byte, len(rows))

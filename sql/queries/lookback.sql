@@ -32,3 +32,6 @@ WHERE deliveries.message_id = older.message_id AND deliveries.user_id = older.us
 -- name: distrust-users
 -- What comet keeps of their lists is not believed any more: it watches this.
 UPDATE users SET changed_at = now_us() WHERE id IN (SELECT user_id FROM rows(user_id text))
+
+-- name: message-data
+SELECT m.id, m.data FROM rows(id bigint) JOIN messages m ON m.id = rows.id

@@ -2,8 +2,10 @@
 -- items. Acquire, which always reads, asks twice: to have the database take the items apart costs it more than a round.
 
 -- name: acquire-messages
+WITH ids AS MATERIALIZED (SELECT DISTINCT CAST(e.value AS bigint) AS id
+    FROM rows(id bigint, try bigint) JOIN segments s ON s.id = rows.id {messages of s})
 SELECT m.id, m.application, m.type, m.audience, m.data, m.channels, m.send_at, m.expires_at, m.accepted_at, m.canceled_at, m.collapse_key
-FROM rows(id bigint) JOIN messages m ON m.id = rows.id
+FROM ids JOIN messages m ON m.id = ids.id
 
 -- name: render-messages
 WITH ids AS MATERIALIZED (SELECT DISTINCT CAST(e.value AS bigint) AS id
