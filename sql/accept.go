@@ -23,11 +23,15 @@ const (
 	// waitingMessages bounds what waits for a commit: beyond it a request is refused before any work.
 	waitingMessages = 20000
 	commitTimeout   = 20 * time.Second
+	// commitPace is how long a commit begins after the one before it at the least, unless it is full. A commit costs the same for
+	// one message and for ten: without it a quick disk makes a commit of each, and at 1,000 messages/s the machine is busy with
+	// nothing else (p50 to the page 20 ms instead of 11).
+	commitPace = 4 * time.Millisecond
 )
 
-// committer gathers concurrent requests into group commits. There is no timer: what arrives while every slot is in a
-// commit waits and forms the next batch, so a lone request goes out at once and a crowd shares an fsync. A slot is held
-// from BEGIN to the answer of COMMIT, and never while Redis or a stage is waited for.
+// committer gathers concurrent requests into group commits. What arrives while every slot is in a commit, or within
+// commitPace of the last one, waits and forms the next batch, so a lone request goes out at once and a crowd shares an
+// fsync. A slot is never held while Redis or a stage is waited for.
 type committer struct {
 	db       *DB
 	now      func() time.Time
@@ -40,6 +44,7 @@ type committer struct {
 	free     int // slots
 	inflight map[[2]string]bool
 	closed   bool
+	begun    time.Time // the last commit; ahead of now: one that waits for its time
 	running  sync.WaitGroup
 }
 
@@ -109,23 +114,43 @@ func (w *waiting) key() [2]string { return [2]string{w.request.Application, w.re
 func (c *committer) run() {
 	defer c.running.Done()
 	for {
-		batch := c.take()
-		if batch == nil {
+		wait, more := c.next()
+		if !more {
 			return
 		}
-		c.commit(batch)
+		time.Sleep(wait)
+		if batch := c.take(); len(batch) > 0 {
+			c.commit(batch)
+		}
 	}
 }
 
-// take removes the next batch from the queue, or gives the slot back.
-func (c *committer) take() []*waiting {
+// next tells how long to wait before the next commit, or gives the slot back when nothing waits for one.
+func (c *committer) next() (wait time.Duration, more bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.queue) == 0 {
 		c.queue = nil
 		c.free++
-		return nil
+		return 0, false
 	}
+	now := time.Now()
+	c.begun = begins(c.begun, now, c.queued >= groupMessages)
+	return c.begun.Sub(now), true
+}
+
+// begins is when a commit may begin, after one that began at last.
+func begins(last, now time.Time, full bool) time.Time {
+	if due := last.Add(commitPace); due.After(now) && !full {
+		return due
+	}
+	return now
+}
+
+// take removes the next batch from the queue: none, if another slot took all that waited.
+func (c *committer) take() []*waiting {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	n, messages := 0, 0
 	for n < len(c.queue) && (n == 0 || messages+len(c.queue[n].request.Messages) <= groupMessages) {
 		messages += len(c.queue[n].request.Messages)

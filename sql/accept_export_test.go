@@ -10,3 +10,9 @@ func (db *DB) Waiting() (requests, commits int) {
 	}
 	return len(db.accept.queue), slots - db.accept.free
 }
+
+// Begins is when a commit may begin, after one that began at last.
+var Begins = begins
+
+// CommitPace is the least time between the beginnings of two commits.
+const CommitPace = commitPace

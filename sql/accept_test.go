@@ -156,6 +156,25 @@ func TestConcurrentRequestsShareACommitAndEachGetsItsOwnAnswer(t *testing.T) {
 	})
 }
 
+func TestCommitsKeepTheirPaceUnlessTheyAreFull(t *testing.T) {
+	now := time.Now()
+	for _, c := range []struct {
+		what string
+		last time.Duration // before now
+		full bool
+		want time.Duration // from now
+	}{
+		{"the first", time.Hour, false, 0},
+		{"right behind another", time.Millisecond, false, sql.CommitPace - time.Millisecond},
+		{"behind one that waits itself", -time.Millisecond, false, sql.CommitPace + time.Millisecond},
+		{"a full one", time.Millisecond, true, 0},
+	} {
+		if got := sql.Begins(now.Add(-c.last), now, c.full).Sub(now); got != c.want {
+			t.Errorf("%s begins after %s, not %s", c.what, got, c.want)
+		}
+	}
+}
+
 func TestARepeatedRequestGetsItsStoredAnswer(t *testing.T) {
 	sqltest.Each(t, func(t *testing.T, db *sql.DB) {
 		openShop(t, db)
