@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"tidings"
 )
 
 // watchEvery is how often Redis is looked at: what was lost goes unnoticed for so long.
@@ -63,21 +65,17 @@ func (w *watch) ready(ctx context.Context) error {
 }
 
 func (w *watch) run(ctx context.Context) error {
-	tick := time.NewTicker(watchEvery)
-	defer tick.Stop()
 	failing := false
-	for {
+	look := func() {
 		err := w.check(ctx)
 		if err != nil && !failing && ctx.Err() == nil {
 			w.streams.logger.Warn("Redis cannot be watched", "error", err)
 		}
 		failing = err != nil
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
 	}
+	look()
+	tidings.Every(ctx, watchEvery, look)
+	return nil
 }
 
 // check looks once.

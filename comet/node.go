@@ -164,10 +164,8 @@ func (n *Node) runWriter() {
 
 // every runs f now and at each interval until ctx ends. Of failures in a row the first is logged.
 func (n *Node) every(ctx context.Context, interval time.Duration, what string, f func(context.Context) error) {
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
 	failing := false
-	for {
+	run := func() {
 		bounded, cancel := context.WithTimeout(ctx, readTimeout)
 		err := f(bounded)
 		cancel()
@@ -175,12 +173,9 @@ func (n *Node) every(ctx context.Context, interval time.Duration, what string, f
 			n.Logger.Warn("could not "+what+"; trying again", "error", err)
 		}
 		failing = err != nil
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
 	}
+	run()
+	tidings.Every(ctx, interval, run)
 }
 
 // cursorAt is the cursor of a number in this epoch.

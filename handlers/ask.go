@@ -68,18 +68,11 @@ func NewAsker(store AskStore, board Askable, log *slog.Logger) *Asker {
 
 // Run asks what is due every second until ctx ends.
 func (a *Asker) Run(ctx context.Context) {
-	tick := time.NewTicker(askEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	tidings.Every(ctx, askEvery, func() {
 		if err := a.Ask(ctx); err != nil && ctx.Err() == nil {
 			a.log.Warn("questions could not be taken or answers not be kept; they are asked again", "error", err)
 		}
-	}
+	})
 }
 
 // Ask asks every question that is due now.

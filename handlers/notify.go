@@ -57,18 +57,11 @@ func NewNotifier(store EventStore, caller Caller, log *slog.Logger, told func(ou
 // Run calls the endpoints that have events due, until ctx ends; it returns when no call is under way.
 func (n *Notifier) Run(ctx context.Context) {
 	defer n.wait.Wait()
-	tick := time.NewTicker(notifyEvery)
-	defer tick.Stop()
-	for {
+	tidings.Every(ctx, notifyEvery, func() {
 		if err := n.look(ctx); err != nil && ctx.Err() == nil {
 			n.log.Warn("endpoints could not be told; trying again", "error", err)
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
+	})
 }
 
 // look begins to serve each endpoint that has events due and is not being served.

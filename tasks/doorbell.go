@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"tidings"
 )
 
 // bellChannel carries the names of queues that something was put into, so that workers of other processes wake.
@@ -150,7 +152,7 @@ func (d *Doorbell) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 		b := d.bell(queue)
 		if b.empty.Load() {
 			b.waiting.Store(true)
-			d.wait(ctx, b.rung, d.fallback)
+			d.wait(ctx, b.rung, tidings.UntilBeat(d.fallback)) // all queues are asked in the same moment
 			b.waiting.Store(false)
 		}
 		err := d.ask(ctx, cmd, b, queue)

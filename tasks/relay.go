@@ -172,19 +172,12 @@ func (r *Relay) Watch(ctx context.Context) {
 }
 
 func (r *Relay) everySecond(ctx context.Context, f func() error) {
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	tidings.Every(ctx, sweepEvery, func() {
 		if err := f(); err != nil && ctx.Err() == nil {
 			r.met.relayed("sweep_failed")
 			r.log.Warn("sweep", "error", err)
 		}
-	}
+	})
 }
 
 // register writes the names of our queues where asynq's tools look for them: a client writes them once in its life, so that

@@ -62,14 +62,7 @@ func New(c Config) *Board {
 
 // Run reloads until ctx ends, and tells changed after each change.
 func (b *Board) Run(ctx context.Context, changed func()) {
-	tick := time.NewTicker(reloadEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	tidings.Every(ctx, reloadEvery, func() {
 		before := b.known()
 		if err := b.Reload(ctx); err != nil && ctx.Err() == nil {
 			b.config.Log.Warn("the integrations could not be read; those that are known go on", "error", err)
@@ -77,7 +70,7 @@ func (b *Board) Run(ctx context.Context, changed func()) {
 		if b.known() != before {
 			changed()
 		}
-	}
+	})
 }
 
 func (b *Board) known() int64 {

@@ -100,18 +100,10 @@ func (p *process) apiRoutes(mux *http.ServeMux, self string) error {
 
 // noteKeys writes once a minute which keys were used, and a last time at the end.
 func (p *process) noteKeys(ctx context.Context) error {
-	tick := time.NewTicker(time.Minute)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return errors.Join(p.db.KeysUsed(context.WithoutCancel(ctx), p.auth.Used()), ctx.Err())
-		case <-tick.C:
-			if err := p.db.KeysUsed(ctx, p.auth.Used()); err != nil {
-				p.log.Warn("the use of keys was not noted", "error", err)
-			}
-		}
-	}
+	tidings.Every(ctx, time.Minute, func() {
+		p.warn(ctx, "note the use of keys", p.db.KeysUsed(ctx, p.auth.Used()))
+	})
+	return errors.Join(p.db.KeysUsed(context.WithoutCancel(ctx), p.auth.Used()), ctx.Err())
 }
 
 // queues gives the console the queues in its own words.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"tidings"
 	"tidings/sql"
 )
 
@@ -23,16 +24,9 @@ func (p *process) keepBudgets(ctx context.Context) {
 		[]string{"application", "kind"})
 	warnings := prometheus.NewCounter(prometheus.CounterOpts{Name: "tidings_sms_budget_warnings_total", Help: "SMS budgets of which 80 % or more were gone for the first time in a month."})
 	p.registry.MustRegister(parts, warnings)
-	tick := time.NewTicker(budgetsEvery)
-	defer tick.Stop()
 	var page sql.ReservationPage
 	idle := 0
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	tidings.Every(ctx, budgetsEvery, func() {
 		budgets, err := p.db.Budgets(ctx, time.Now())
 		p.warn(ctx, "read the SMS budgets", err)
 		parts.Reset()
@@ -46,11 +40,11 @@ func (p *process) keepBudgets(ctx context.Context) {
 		}
 		// A budget that was taken away may have left reservations: they are looked for now and then.
 		if idle++; len(budgets) == 0 && idle%60 != 0 {
-			continue
+			return
 		}
 		page, err = p.db.SettleReservations(ctx, page, reservationPage)
 		p.warn(ctx, "settle reservations", err)
-	}
+	})
 }
 
 func (p *process) warnBudget(ctx context.Context, b sql.ApplicationBudget, warnings prometheus.Counter) {

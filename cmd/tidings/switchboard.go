@@ -47,16 +47,9 @@ func (p *process) accounts(ctx context.Context, known int64) (int64, []tidings.C
 func (p *process) recordHealth(ctx context.Context) {
 	host, _ := os.Hostname() // "" names it as well, with the process id
 	worker := or(p.cfg.Node, fmt.Sprintf("%s-%d", host, os.Getpid()))
-	tick := time.NewTicker(10 * time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			p.warn(ctx, "record the health of integrations", p.db.RecordHealth(ctx, p.board.Health(worker)))
-		}
-	}
+	tidings.Every(ctx, 10*time.Second, func() {
+		p.warn(ctx, "record the health of integrations", p.db.RecordHealth(ctx, p.board.Health(worker)))
+	})
 }
 
 // reports are the integrations as their providers' reports reach them.
