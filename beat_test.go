@@ -2,6 +2,7 @@ package tidings_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,15 +17,20 @@ func TestLoopsOfAProcessBeatTogetherAndLeaveOutWhatTheyMiss(t *testing.T) {
 		began := time.Now()
 		pass := func(d time.Duration) { <-time.After(d) } // by the bubble's clock
 		var first, second []time.Duration
-		go tidings.Every(ctx, time.Second, func() { first = append(first, time.Since(began)) })
+		var loops sync.WaitGroup
+		loops.Go(func() {
+			tidings.Every(ctx, time.Second, func() { first = append(first, time.Since(began)) })
+		})
 		pass(2300 * time.Millisecond) // it began at another time
-		go tidings.Every(ctx, 2*time.Second, func() {
-			second = append(second, time.Since(began))
-			pass(2500 * time.Millisecond)
+		loops.Go(func() {
+			tidings.Every(ctx, 2*time.Second, func() {
+				second = append(second, time.Since(began))
+				pass(2500 * time.Millisecond)
+			})
 		})
 		pass(20 * time.Second)
 		cancel()
-		synctest.Wait()
+		loops.Wait()
 		if len(first) < 20 || len(second) < 4 || len(second) > 6 {
 			t.Fatalf("beats %v and %v", first, second)
 		}
