@@ -2,6 +2,7 @@ package comet
 
 import (
 	"context"
+	"math"
 	"sync"
 	"time"
 )
@@ -10,20 +11,23 @@ import (
 const wheelSlots = 1024
 
 // clock is a timing wheel for all connections: one goroutine and a few bytes each instead of a timer each. It is as exact
-// as its tick.
+// as its tick, and sleeps until the first slot that holds something: few connections cost few wake-ups.
 type clock struct {
 	node *Node
 	tick int64 // ms
 
 	mu    sync.Mutex
 	at    int64 // the last tick that was handled
-	count int   // in the slots
+	next  int64 // the first one after it that holds something
 	slots [wheelSlots][]*conn
-	more  chan struct{} // the wheel is not empty any more
+	more  chan struct{} // there is a new next
 }
 
+// never is the next of an empty wheel.
+const never = math.MaxInt64
+
 func newClock(n *Node) *clock {
-	c := &clock{node: n, tick: max(n.Tick.Milliseconds(), 1), more: make(chan struct{}, 1)}
+	c := &clock{node: n, tick: max(n.Tick.Milliseconds(), 1), next: never, more: make(chan struct{}, 1)}
 	c.at = c.now() / c.tick
 	return c
 }
@@ -37,46 +41,56 @@ func (k *clock) within(c *conn, at int64) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.count == 0 { // it stood still
-		k.at = max(k.at, k.now()/k.tick)
-		select {
-		case k.more <- struct{}{}:
-		default:
-		}
-	}
+	k.at = max(k.at, min(k.now()/k.tick, k.next-1)) // what passed while it slept was empty
 	slot := max((at+k.tick-1)/k.tick, k.at+1)
 	if last := k.at + wheelSlots - 1; slot > last { // farther off: looked at once more on the way
 		slot, at = last, last*k.tick
 	}
 	c.wakeAt = at
 	k.slots[slot%wheelSlots] = append(k.slots[slot%wheelSlots], c)
-	k.count++
-}
-
-// run turns the wheel. Empty, it stands still.
-func (k *clock) run(ctx context.Context) {
-	t := time.NewTicker(time.Duration(k.tick) * time.Millisecond)
-	defer t.Stop()
-	for {
-		wait := t.C
-		var more chan struct{}
-		if k.empty() {
-			wait, more = nil, k.more
-		}
+	if slot < k.next {
+		k.next = slot
 		select {
-		case <-ctx.Done():
-			return
-		case <-more:
-		case <-wait:
-			k.advance()
+		case k.more <- struct{}{}:
+		default:
 		}
 	}
 }
 
-func (k *clock) empty() bool {
+// run turns the wheel.
+func (k *clock) run(ctx context.Context) {
+	timer := time.NewTimer(k.rest())
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-k.more:
+		case <-timer.C:
+			k.advance()
+		}
+		timer.Reset(k.rest())
+	}
+}
+
+// rest is how long nothing is due.
+func (k *clock) rest() time.Duration {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.count == 0
+	if k.next == never {
+		return time.Hour
+	}
+	return time.Duration(max(k.next*k.tick-k.now(), 0)) * time.Millisecond
+}
+
+// first is the first slot that holds something. Under the lock.
+func (k *clock) first() int64 {
+	for slot := k.at + 1; slot < k.at+wheelSlots; slot++ {
+		if len(k.slots[slot%wheelSlots]) > 0 {
+			return slot
+		}
+	}
+	return never
 }
 
 // advance looks at every connection whose time has come.
@@ -91,7 +105,7 @@ func (k *clock) advance() {
 		k.slots[slot%wheelSlots] = nil
 	}
 	k.at = max(k.at, to)
-	k.count -= len(due)
+	k.next = k.first()
 	k.mu.Unlock()
 	for _, c := range due {
 		c.look(now)
