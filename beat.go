@@ -27,12 +27,15 @@ func Every(ctx context.Context, interval time.Duration, f func()) {
 	}
 }
 
-// UntilBeat is how long it is until the next beat of interval; never so short that it is still the last one, which a timer
-// may announce a little early.
+// early is by how much a timer may announce a beat before its time, with room to spare.
+const early = 10 * time.Millisecond
+
+// UntilBeat is how long it is until the next beat of interval: never so short that it is still the last one, which was announced
+// early, and so at most interval + early.
 func UntilBeat(interval time.Duration) time.Duration {
 	now := time.Duration(time.Now().UnixNano()) - phase
 	wait := interval - now%interval
-	if wait < interval/10 {
+	if wait < min(early, interval/10) {
 		wait += interval
 	}
 	return wait

@@ -44,7 +44,9 @@ type bell struct {
 	waiting atomic.Bool // somebody waits for it
 }
 
-// pendingSuffix ends KEYS[1] of asynq's dequeue script: asynq:{<queue>}:pending (internal/rdb/rdb.go, dequeueCmd).
+// pending is asynq's list of a queue's tasks that wait, KEYS[1] of its dequeue script (internal/rdb/rdb.go, dequeueCmd).
+func pending(queue string) string { return "asynq:{" + queue + pendingSuffix }
+
 const pendingSuffix = "}:pending"
 
 // NewDoorbell returns a doorbell that holds an empty dequeue for at most fallback.
@@ -132,10 +134,10 @@ func dequeued(cmd redis.Cmder) string {
 	if len(args) < 7 || (cmd.Name() != "evalsha" && cmd.Name() != "eval") || args[2] != 4 {
 		return ""
 	}
-	pending, _ := args[3].(string)
+	list, _ := args[3].(string)
 	paused, _ := args[4].(string)
 	lease, _ := args[6].(string)
-	name, ok := strings.CutSuffix(strings.TrimPrefix(pending, "asynq:{"), pendingSuffix)
+	name, ok := strings.CutSuffix(strings.TrimPrefix(list, "asynq:{"), pendingSuffix)
 	if !ok || paused != "asynq:{"+name+"}:paused" || lease != "asynq:{"+name+"}:lease" {
 		return ""
 	}
@@ -172,7 +174,7 @@ func (d *Doorbell) ask(ctx context.Context, cmd redis.Cmder, b *bell, queue stri
 	}
 	both := d.rdb.Pipeline()
 	_ = both.Process(ctx, cmd)
-	left := both.LLen(ctx, "asynq:{"+queue+pendingSuffix)
+	left := both.LLen(ctx, pending(queue))
 	_, _ = both.Exec(ctx) // each command has its own error
 	err := cmd.Err()
 	b.empty.Store(errors.Is(err, redis.Nil) || err == nil && left.Err() == nil && left.Val() == 0)

@@ -297,7 +297,7 @@ func (r *Relay) measure(ctx context.Context) error {
 	cluster, sharded := r.rdb.(*redis.ClusterClient)
 	_, err := r.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for _, q := range queues() {
-			counts[q] = p.LLen(ctx, "asynq:{"+q+"}:pending")
+			counts[q] = p.LLen(ctx, pending(q))
 		}
 		if !sharded {
 			memory = p.Info(ctx, "memory")

@@ -1,5 +1,4 @@
--- Render and route read the messages of their segments in the round in which they read the segments: the ids stand in the
--- items. Acquire, which always reads, asks twice: to have the database take the items apart costs it more than a round.
+-- The stages read the messages of their segments in the round in which they read the segments: the ids stand in the items.
 
 -- name: acquire-messages
 WITH ids AS MATERIALIZED (SELECT DISTINCT CAST(e.value AS bigint) AS id
