@@ -70,13 +70,9 @@ func (s *site) latency(ctx context.Context, rate int, span time.Duration) (l lat
 			return l, fmt.Errorf("%d of %d frames arrived", arrived.count(), total)
 		}
 	}
-	after, err := s.cpu()
-	if err != nil {
+	l = latency{Rate: rate, Messages: total}
+	if l.CPU, err = s.used(before, 1e6/float64(total)); err != nil {
 		return l, err
-	}
-	l = latency{Rate: rate, Messages: total, CPU: map[string]float64{}}
-	for name := range after {
-		l.CPU[name] = (after[name] - before[name]) / float64(total) * 1e6
 	}
 	var times []float64
 	for id, start := range began {
@@ -143,13 +139,8 @@ func (s *site) idle(ctx context.Context, span time.Duration) (i idle, err error)
 	if err := pause(ctx, span); err != nil {
 		return i, err
 	}
-	after, err := s.cpu()
-	if err != nil {
+	if i.By, err = s.used(before, 100/span.Seconds()); err != nil {
 		return i, err
-	}
-	i.By = map[string]float64{}
-	for name := range after {
-		i.By[name] = (after[name] - before[name]) / span.Seconds() * 100
 	}
 	i.Tidings = i.By["api"] + i.By["worker"] + i.By["comet"]
 	return i, nil

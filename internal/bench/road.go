@@ -255,6 +255,15 @@ func (s *site) cpu() (map[string]float64, error) {
 	return used, nil
 }
 
+// used is what every process has used since before, each second of it counted as worth.
+func (s *site) used(before map[string]float64, worth float64) (map[string]float64, error) {
+	now, err := s.cpu()
+	for name := range now {
+		now[name] = (now[name] - before[name]) * worth
+	}
+	return now, err
+}
+
 func (s *site) raw(ctx context.Context, span time.Duration) (l load, err error) {
 	before, err := s.cpu()
 	if err != nil {
@@ -325,15 +334,9 @@ func (s *site) load(ctx context.Context, span time.Duration, callers, size int) 
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	l = load{Messages: sent, Seconds: time.Since(started).Seconds(), CPU: map[string]float64{}, times: times}
-	after, err := s.cpu()
-	if err != nil {
-		return l, err
-	}
-	for name := range after {
-		l.CPU[name] = after[name] - before[name]
-	}
-	return l, nil
+	l = load{Messages: sent, Seconds: time.Since(started).Seconds(), times: times}
+	l.CPU, err = s.used(before, 1)
+	return l, err
 }
 
 func (s *site) heads(ctx context.Context) (n int64, err error) {
