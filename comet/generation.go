@@ -15,8 +15,6 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-
-	"tidings"
 )
 
 // watchEvery is how often Redis is looked at: what was lost goes unnoticed for so long.
@@ -65,16 +63,7 @@ func (w *watch) ready(ctx context.Context) error {
 }
 
 func (w *watch) run(ctx context.Context) error {
-	failing := false
-	look := func() {
-		err := w.check(ctx)
-		if err != nil && !failing && ctx.Err() == nil {
-			w.streams.logger.Warn("Redis cannot be watched", "error", err)
-		}
-		failing = err != nil
-	}
-	look()
-	tidings.Every(ctx, watchEvery, look)
+	every(ctx, watchEvery, w.streams.logger, "watch Redis", w.check)
 	return nil
 }
 

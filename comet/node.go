@@ -3,6 +3,7 @@ package comet
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"runtime"
@@ -111,9 +112,9 @@ func (n *Node) Run(ctx context.Context) error {
 	wg.Go(func() { n.listen(inner) })
 	wg.Go(func() { n.runRechecks(inner) })
 	wg.Go(func() { n.watchChanges(inner) })
-	wg.Go(func() { n.every(inner, nodeKept/3, "renew the node's key", n.renew) })
+	wg.Go(func() { every(inner, nodeKept/3, n.Logger, "renew the node's key", n.renew) })
 	wg.Go(func() { n.acks.run(inner) })
-	wg.Go(func() { n.every(inner, time.Second, "give up leases", n.releases.flush) })
+	wg.Go(func() { every(inner, time.Second, n.Logger, "give up leases", n.releases.flush) })
 	<-ctx.Done()
 	n.stop()
 	cancel()
@@ -163,14 +164,14 @@ func (n *Node) runWriter() {
 }
 
 // every runs f now and at each interval until ctx ends. Of failures in a row the first is logged.
-func (n *Node) every(ctx context.Context, interval time.Duration, what string, f func(context.Context) error) {
+func every(ctx context.Context, interval time.Duration, log *slog.Logger, what string, f func(context.Context) error) {
 	failing := false
 	run := func() {
 		bounded, cancel := context.WithTimeout(ctx, readTimeout)
 		err := f(bounded)
 		cancel()
 		if err != nil && !failing && ctx.Err() == nil {
-			n.Logger.Warn("could not "+what+"; trying again", "error", err)
+			log.Warn("could not "+what+"; trying again", "error", err)
 		}
 		failing = err != nil
 	}

@@ -150,7 +150,7 @@ func (n *Node) resetAll(ctx context.Context) error {
 func (n *Node) watchChanges(ctx context.Context) {
 	since := n.Now().Add(-time.Minute).UnixMicro()
 	var before []string
-	n.every(ctx, n.Changes, "look for changed memberships", func(ctx context.Context) error {
+	every(ctx, n.Changes, n.Logger, "look for changed memberships", func(ctx context.Context) error {
 		users, until, err := n.History.ChangedUsers(ctx, since)
 		if err != nil {
 			return fmt.Errorf("look for changed memberships: %w", err)
