@@ -211,16 +211,12 @@ func TestABellsConnectionThatIsSilentlyLostIsNoticedWithinThreeSeconds(t *testin
 	}
 }
 
-// held puts users in the node's table as if they were connected, without connections to write to.
+// held puts users in the node's table as if they were connected and had their leases, without connections to write to.
 func (s *site) held(n int) (users []string) {
 	for i := range n {
-		c := &conn{node: s.Node, client: "c", transport: events, ending: true, next: 1}
+		c := &conn{node: s.Node, client: "c", transport: events, ending: true, next: 1, fence: 1}
 		s.shards.join(c, userOf(i))
 		users = append(users, userOf(i))
-	}
-	// Their leases, as connections have them.
-	for _, c := range s.shards.conns(users) {
-		c.fence = 1
 	}
 	return users
 }
