@@ -243,9 +243,6 @@ func TestAFlushWithTwentyThousandConnectedCostsAFewStatements(t *testing.T) {
 		n, err := g.redis.DBSize(t.Context()).Result()
 		return err == nil && n >= int64(2*len(users))
 	})
-	if took := time.Since(began); took > 6*time.Second { // 1.5 s on a machine of its own without the race detector
-		t.Errorf("it took %s", took)
-	}
 	heads, tails := g.list.queried()
 	t.Logf("%s, %d statements for heads, %d for entries", time.Since(began).Round(time.Millisecond), heads, tails)
 	if heads > len(users)/recheckUsers+2 || tails > 2 {
