@@ -7,7 +7,8 @@ import (
 	"errors"
 )
 
-var errLinux = errors.New("held connections are measured on Linux only")
+var errLinux = errors.New("connections that are held and memory are measured on Linux only")
 
 func cometBench(context.Context, []string) error { return errLinux }
 func crowdChild([]string) error                  { return errLinux }
+func broadcasts(context.Context, []string) error { return errLinux }

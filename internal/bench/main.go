@@ -22,11 +22,13 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("what to measure: road, latency, failover, endpoints, comet, idle, single or batch")
+		return errors.New("what to measure: road, latency, broadcast, failover, endpoints, comet, idle, single or batch")
 	}
 	switch args[0] { // with flags of their own
 	case "comet":
 		return cometBench(ctx, args[1:])
+	case "broadcast":
+		return broadcasts(ctx, args[1:])
 	case "crowd": // a child process that holds clients
 		return crowdChild(args[1:])
 	}
@@ -54,6 +56,6 @@ func run(ctx context.Context, args []string) error {
 	case "raw": // the child process that road measures itself against
 		return rawChild(ctx, *address, span)
 	default:
-		return fmt.Errorf("nothing called %q to measure: road, latency, failover, endpoints, comet, idle, single or batch", args[0])
+		return fmt.Errorf("nothing called %q to measure: road, latency, broadcast, failover, endpoints, comet, idle, single or batch", args[0])
 	}
 }

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"tidings/internal/fleet"
+)
+
+// castOptions is what 'bench broadcast' measures.
+type castOptions struct {
+	n, turns int
+	out      string
+}
+
+// cast is one broadcast to everyone, from before its POST until the last of its entries is in a stream.
+type cast struct {
+	Load   load           `json:"load"`
+	Memory map[string]rss `json:"memory"` // of our processes
+	Redis  int64          `json:"redis_bytes_grown"`
+}
+
+// rss is a process's resident memory in bytes.
+type rss struct {
+	Before int64 `json:"before"`
+	Peak   int64 `json:"peak"`
+}
+
+// castUsers is how many users are made by one request.
+const castUsers = 20_000
+
+// broadcasts sends one message to everyone, some times. At the first nobody has a stream in Redis yet, as it is with most of those who
+// are reached by such a message.
+func broadcasts(ctx context.Context, args []string) error {
+	var o castOptions
+	flags := flag.NewFlagSet("broadcast", flag.ContinueOnError)
+	flags.IntVar(&o.n, "n", 100_000, "users, rounded up to 20,000")
+	flags.IntVar(&o.turns, "turns", 2, "broadcasts, one after another")
+	flags.StringVar(&o.out, "json", "", "file for the figures as JSON")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	var casts []cast
+	err := onSite(ctx, func(s *site) error {
+		everyone, err := s.populate(ctx, o.n)
+		if err != nil {
+			return err
+		}
+		for turn := range o.turns {
+			say("broadcast %d of %d to %d users", turn+1, o.turns, everyone)
+			c, err := s.cast(ctx, everyone)
+			if err != nil {
+				return err
+			}
+			casts = append(casts, c)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	printCasts(casts)
+	return write(o.out, casts)
+}
+
+// populate makes users until there are n beside those of every site, and returns how many there are.
+func (s *site) populate(ctx context.Context, n int) (everyone int, err error) {
+	began := time.Now()
+	everyone = users
+	for chunk := 0; everyone < n+users; chunk++ {
+		if err := s.app.Users(ctx, "crowd", fmt.Sprintf("c%d-", chunk), castUsers, false); err != nil {
+			return 0, err
+		}
+		if everyone += castUsers; chunk%10 == 9 {
+			say("%d users are made, %.0f/s", everyone, float64(everyone)/time.Since(began).Seconds())
+		}
+	}
+	_, err = s.db.Exec(ctx, "VACUUM ANALYZE") // as autovacuum would have done long ago
+	return everyone, err
+}
+
+// cast sends a message to everyone and looks at the memory of our processes until all have it.
+func (s *site) cast(ctx context.Context, everyone int) (c cast, err error) {
+	heads, err := s.heads(ctx)
+	if err != nil {
+		return c, err
+	}
+	redisBefore, err := s.redisBytes(ctx)
+	if err != nil {
+		return c, err
+	}
+	before, err := s.cpu()
+	if err != nil {
+		return c, err
+	}
+	c.Memory = map[string]rss{}
+	s.watchMemory(c.Memory)
+	began := time.Now()
+	admin := fleet.NewClient(s.api.URL, fleet.AdminToken, 1)
+	body := `{"type":"note","audience":{"everyone":true},"data":{"text":"` + text + `"}}`
+	if _, err := admin.Do(ctx, "POST", "/v1/broadcasts?application="+application, []byte(body), nil); err != nil {
+		return c, err
+	}
+	for said := began; !s.finished(ctx); {
+		if err := pause(ctx, 50*time.Millisecond); err != nil {
+			return c, err
+		}
+		s.watchMemory(c.Memory)
+		switch now := time.Now(); {
+		case now.Sub(began) > 20*time.Minute:
+			return c, errors.New("not all have it after 20 minutes: " + s.standing(ctx))
+		case now.Sub(said) > 10*time.Second:
+			said = now
+			say("after %.0f s: %s", now.Sub(began).Seconds(), s.standing(ctx))
+		}
+	}
+	c.Load = load{Messages: int64(everyone), Seconds: time.Since(began).Seconds()}
+	c.Load.PerSecond = float64(everyone) / c.Load.Seconds
+	if c.Load.CPU, err = s.used(before, 1e6/float64(everyone)); err != nil {
+		return c, err
+	}
+	for _, us := range c.Load.CPU {
+		c.Load.CPUMicros += us
+	}
+	after, err := s.heads(ctx)
+	if err != nil {
+		return c, err
+	}
+	if after-heads != int64(everyone) {
+		return c, fmt.Errorf("%d notifications for %d users: %s", after-heads, everyone, s.standing(ctx))
+	}
+	redisAfter, err := s.redisBytes(ctx)
+	c.Redis = redisAfter - redisBefore
+	return c, err
+}
+
+// watchMemory takes in how large our processes are now.
+func (s *site) watchMemory(seen map[string]rss) {
+	for _, name := range []string{"api", "worker", "comet"} {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.pids[name]))
+		if err != nil {
+			continue // it has died, which the broadcast will show
+		}
+		now := field(string(text), "VmRSS:") << 10
+		m, ok := seen[name]
+		if !ok {
+			m.Before = now
+		}
+		m.Peak = max(m.Peak, now)
+		seen[name] = m
+	}
+}
+
+func (s *site) redisBytes(ctx context.Context) (int64, error) {
+	text, err := s.redis.Client.Info(ctx, "memory").Result()
+	return field(text, "used_memory:"), err
+}
+
+func printCasts(casts []cast) {
+	w := tabwriter.NewWriter(os.Stdout, 2, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "BROADCAST\tUSERS\tSECONDS\tPER SECOND\tSERVER CPU\tCPU BY PROCESS (us/notification)\tWORKER MEMORY\tREDIS, EACH")
+	for i, c := range casts {
+		m := c.Memory["worker"]
+		fmt.Fprintf(w, "%d\t%d\t%.1f\t%.0f\t%.0f us\t%s\t%.0f MB, at most %.0f MB\t%d bytes\n", i+1, c.Load.Messages, c.Load.Seconds, c.Load.PerSecond, c.Load.CPUMicros,
+			byProcess(c.Load.CPU, "%.1f"), float64(m.Before)/1e6, float64(m.Peak)/1e6, c.Redis/max(1, c.Load.Messages))
+	}
+	_ = w.Flush() // to a terminal or a pipe: nothing is left to do if it is gone
+	fmt.Println("\nweb, from before the POST until every notification is in SQL and in its user's stream; DESIGN 6 asks for 50,000 a second and flat memory")
+}
