@@ -39,6 +39,9 @@ func (a Audience) OnlyUsers() bool {
 	return len(a.Users) > 0 && len(a.Merchants) == 0 && len(a.Stores) == 0 && !a.Narrowed() && !a.Everyone
 }
 
+// ByThemselves tells whether every user is reached as himself and not through a merchant or a store.
+func (a Audience) ByThemselves() bool { return a.OnlyUsers() || a.Everyone }
+
 // Narrowed tells whether the audience asks for roles or attributes, which only memberships have.
 func (a Audience) Narrowed() bool { return len(a.Roles) > 0 || len(a.Attributes) > 0 }
 

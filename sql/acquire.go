@@ -139,9 +139,13 @@ func (db *DB) ResolvePage(ctx context.Context, m tidings.Audienced, limit int) (
 			return err
 		}
 		users := make([]string, len(rows))
+		found = make([]tidings.Notification, len(rows))
 		for i, r := range rows {
 			users[i] = r.User
-			found = append(found, tidings.Notification{Message: m.ID, User: r.User, Locale: r.Locale})
+			found[i] = tidings.Notification{Message: m.ID, User: r.User, Locale: r.Locale, Via: []string{tidings.ViaUser}}
+		}
+		if m.Audience.ByThemselves() {
+			return nil
 		}
 		return t.reach(ctx, m.Audience, users, found)
 	})
@@ -197,11 +201,9 @@ func (t *tx) reach(ctx context.Context, a tidings.Audience, users []string, foun
 		}
 	}
 	for i := range found {
-		v := unique(via[found[i].User])
-		if len(v) == 0 || a.Everyone {
-			v = []string{tidings.ViaUser}
+		if v := unique(via[found[i].User]); len(v) > 0 {
+			found[i].Via = v
 		}
-		found[i].Via = v
 	}
 	return nil
 }

@@ -1,6 +1,8 @@
 package sql
 
 import (
+	"cmp"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,6 +24,8 @@ type recent struct {
 	skewed   bool          // skew is known
 }
 
+// onItsWay is a message as it was read. One with a large audience is read for each page of it: the next reading takes over
+// what is known besides.
 type onItsWay struct {
 	tidings.Audienced
 	read     time.Time           // when, by this process's clock
@@ -29,10 +33,13 @@ type onItsWay struct {
 	via      map[string][]string // by user, where it is not the user himself
 }
 
-// keeping is a thing remembered, and about what it takes. One of both IDs is 0.
+// keeping is a thing remembered, and about what it takes: a segment's items, or a reading of a message with what was learned
+// after it.
 type keeping struct {
-	message, segment tidings.ID
-	bytes            int
+	segment tidings.ID
+	message *onItsWay
+	users   []string // of whom it was learned how they were reached
+	bytes   int
 }
 
 // recentLimit bounds what is remembered, in bytes: about a second of a full load. More would only be garbage to keep.
@@ -48,8 +55,15 @@ func (r *recent) keep(k keeping) {
 	n := 0
 	for r.bytes > r.limit {
 		old := r.kept[n]
-		delete(r.messages, old.message)
 		delete(r.items, old.segment)
+		if m := old.message; m != nil {
+			for _, u := range old.users {
+				delete(m.via, u)
+			}
+			if r.messages[m.ID] == m { // it was not read again since
+				delete(r.messages, m.ID)
+			}
+		}
 		r.bytes -= old.bytes
 		n++
 	}
@@ -64,10 +78,15 @@ func (r *recent) read(ms []tidings.Audienced, now time.Time) {
 	r.skew, r.skewed = now.Sub(read), true
 	for _, m := range ms {
 		// What waits for its time is read again: it may be canceled meanwhile, and must not be shown as waiting then.
-		if m.SendAt.IsZero() {
-			r.messages[m.ID] = &onItsWay{Audienced: m, read: read}
-			r.keep(keeping{message: m.ID, bytes: len(m.Data) + 500})
+		if !m.SendAt.IsZero() {
+			continue
 		}
+		reading := &onItsWay{Audienced: m, read: read}
+		if before := r.messages[m.ID]; before != nil {
+			reading.contents, reading.via = before.contents, before.via
+		}
+		r.messages[m.ID] = reading
+		r.keep(keeping{message: reading, bytes: len(m.Data) + 500})
 	}
 }
 
@@ -75,37 +94,43 @@ func (r *recent) read(ms []tidings.Audienced, now time.Time) {
 func (r *recent) reached(ns []tidings.Notification) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	users := map[*onItsWay][]string{}
 	for _, n := range ns {
 		m := r.messages[n.Message]
-		if m == nil || m.Audience.OnlyUsers() {
+		if m == nil || m.Audience.ByThemselves() {
 			continue
 		}
 		if m.via == nil {
 			m.via = map[string][]string{}
 		}
 		m.via[n.User] = n.Via
-		r.keep(keeping{message: n.Message, bytes: 150})
+		users[m] = append(users[m], n.User)
+	}
+	for m, reached := range users {
+		r.keep(keeping{message: m, users: reached, bytes: 170 * len(reached)})
 	}
 }
 
-// rendered remembers contents that were just made.
+// rendered remembers contents that stand in the record.
 func (r *recent) rendered(rs []tidings.Rendered) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, c := range rs {
-		if m := r.messages[c.Message]; m != nil {
-			i := 0
-			for i < len(m.contents) && before(m.contents[i], c) {
-				i++
-			}
-			m.contents = append(m.contents[:i:i], append([]tidings.Rendered{c}, m.contents[i:]...)...)
-			r.keep(keeping{message: c.Message, bytes: len(c.Content.Title) + len(c.Content.Body) + len(c.Content.URL) + 200})
+		m := r.messages[c.Message]
+		if m == nil {
+			continue
 		}
+		i, known := slices.BinarySearchFunc(m.contents, c, func(a, b tidings.Rendered) int {
+			return cmp.Or(cmp.Compare(a.Channel, b.Channel), cmp.Compare(a.Locale, b.Locale))
+		})
+		behind := m.contents[i:]
+		if known {
+			behind = behind[1:]
+		} else {
+			r.keep(keeping{message: m, bytes: len(c.Content.Title) + len(c.Content.Body) + len(c.Content.URL) + 200})
+		}
+		m.contents = slices.Concat(m.contents[:i], []tidings.Rendered{c}, behind) // a copy: stages read it without the lock
 	}
-}
-
-func before(a, b tidings.Rendered) bool {
-	return a.Channel < b.Channel || a.Channel == b.Channel && a.Locale < b.Locale
 }
 
 // fresh tells whether none of rs is known to be there.
@@ -127,15 +152,6 @@ func (m *onItsWay) content(c tidings.Channel, locale string) *tidings.Rendered {
 		}
 	}
 	return nil
-}
-
-// forget drops the messages of contents of which another process made some.
-func (r *recent) forget(rs []tidings.Rendered) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, c := range rs {
-		delete(r.messages, c.Message)
-	}
 }
 
 // wrote remembers the items of segments that were just committed.
@@ -221,7 +237,7 @@ func (r *recent) entries(ss []tidings.Segment) (entries []tidings.UserEntry, ok 
 	for i, item := range items {
 		m := messages[item.Message]
 		c, via := m.content(tidings.Web, item.Locale), []string{tidings.ViaUser}
-		if !m.Audience.OnlyUsers() {
+		if !m.Audience.ByThemselves() {
 			via = m.via[item.User]
 		}
 		if c == nil || via == nil || item.Number == 0 {

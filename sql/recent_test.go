@@ -52,10 +52,50 @@ func TestTheOldestIsForgottenFirst(t *testing.T) {
 
 func TestHalfRememberedIsNotGiven(t *testing.T) {
 	r := newRecent()
-	s, other := walk(r, 1), walk(r, 2)
-	r.forget([]tidings.Rendered{{Message: 2}})
+	s := walk(r, 1)
+	r.limit = r.bytes
+	other := walk(r, 2) // which displaces the first
 	if _, ok := r.entries([]tidings.Segment{s, other}); ok {
 		t.Error("a message that was forgotten has an entry")
+	}
+}
+
+func TestALargeAudienceIsRememberedFromPageToPage(t *testing.T) {
+	r := newRecent()
+	m := tidings.Audienced{Message: tidings.Message{ID: 1, Type: "note", Channels: []tidings.Channel{tidings.Web}, Audience: tidings.Audience{Merchants: []string{"acme"}}}}
+	content := tidings.Rendered{Message: 1, Channel: tidings.Web, Locale: "zh-CN", Content: tidings.Content{Body: "text"}}
+	page := func(n int) []tidings.Segment {
+		user := tidings.ID(n).String()
+		r.read([]tidings.Audienced{m}, time.Now())
+		r.reached([]tidings.Notification{{Message: 1, User: user, Via: []string{"m:acme"}}})
+		s := tidings.Segment{ID: tidings.ID(1000 + n)}
+		r.wrote([]segmentRow{{Segment: s, list: []tidings.Item{{Message: 1, User: user, Locale: "zh-CN", Number: int64(n)}}}})
+		return []tidings.Segment{s}
+	}
+	first := page(1)
+	r.rendered([]tidings.Rendered{content})
+	second := page(2)
+	for _, ss := range [][]tidings.Segment{first, second} {
+		if got, ok := r.entries(ss); !ok || got[0].Entry.Body != "text" || got[0].Entry.Via[0] != "m:acme" {
+			t.Fatalf("%+v %v", got, ok)
+		}
+	}
+	content.Content.Body = "as it stands"
+	r.rendered([]tidings.Rendered{content})
+	old := page(3)
+	r.limit = 4000
+	var last []tidings.Segment
+	for n := range 50 {
+		last = page(4 + n)
+	}
+	if got, ok := r.entries(last); !ok || got[0].Entry.Body != "as it stands" {
+		t.Errorf("the last page: %+v %v", got, ok)
+	}
+	if _, ok := r.entries(old); ok {
+		t.Error("a page that was forgotten is there")
+	}
+	if known := len(r.messages[1].via); r.bytes > r.limit || known > 10 {
+		t.Errorf("%d bytes are remembered, of %d users how they were reached", r.bytes, known)
 	}
 }
 

@@ -59,6 +59,34 @@ func (db *DB) Rendered(ctx context.Context, ss []tidings.Segment, items []tiding
 			return made, err
 		}
 	}
-	db.recent.forget(rs)
-	return db.step(ctx, ss, next, 0, making(ss[0].ID, "insert-missing-contents", contents))
+	var stand []standingRow
+	made, err := db.step(ctx, ss, next, 0, making(ss[0].ID, "insert-missing-contents", contents), into(&stand, "standing-contents", columns(
+		ints(rs, func(r tidings.Rendered) int64 { return int64(r.Message) }),
+		strs(rs, func(r tidings.Rendered) string { return string(r.Channel) }),
+		strs(rs, func(r tidings.Rendered) string { return r.Locale }))))
+	if err == nil {
+		db.recent.rendered(standing(stand))
+	}
+	return made, err
+}
+
+// standingRow is a content as it stands in the record.
+type standingRow struct {
+	Message          int64 `db:"message_id"`
+	Channel, Locale  string
+	Version          int64
+	Title, Body, URL string
+	Reason, Detail   string
+}
+
+func standing(rows []standingRow) []tidings.Rendered {
+	rs := make([]tidings.Rendered, len(rows))
+	for i, r := range rows {
+		rs[i] = tidings.Rendered{Message: tidings.ID(r.Message), Channel: tidings.Channel(r.Channel), Locale: r.Locale, Version: int(r.Version),
+			Content: tidings.Content{Title: r.Title, Body: r.Body, URL: r.URL}, Reason: tidings.Reason(r.Reason), Detail: r.Detail}
+		if rs[i].Channel == tidings.SMS && r.Body != "" {
+			rs[i].Parts, _ = rs[i].Content.SMS()
+		}
+	}
+	return rs
 }

@@ -80,8 +80,10 @@ func (s *site) populate(ctx context.Context, n int) (everyone int, err error) {
 			say("%d users are made, %.0f/s", everyone, float64(everyone)/time.Since(began).Seconds())
 		}
 	}
-	_, err = s.db.Exec(ctx, "VACUUM ANALYZE") // as autovacuum would have done long ago
-	return everyone, err
+	if _, err := s.db.Exec(ctx, "VACUUM ANALYZE"); err != nil { // as autovacuum would have done long ago
+		return 0, err
+	}
+	return everyone, pause(ctx, unbelieved)
 }
 
 // cast sends a message to everyone and looks at the memory of our processes until all have it.
@@ -114,9 +116,9 @@ func (s *site) cast(ctx context.Context, everyone int) (c cast, err error) {
 		switch now := time.Now(); {
 		case now.Sub(began) > 20*time.Minute:
 			return c, errors.New("not all have it after 20 minutes: " + s.standing(ctx))
-		case now.Sub(said) > 10*time.Second:
+		case now.Sub(said) > 3*time.Second:
 			said = now
-			say("after %.0f s: %s", now.Sub(began).Seconds(), s.standing(ctx))
+			say("after %.0f s segments are open: %s", now.Sub(began).Seconds(), s.underWay(ctx))
 		}
 	}
 	c.Load = load{Messages: int64(everyone), Seconds: time.Since(began).Seconds()}
@@ -137,6 +139,16 @@ func (s *site) cast(ctx context.Context, everyone int) (c cast, err error) {
 	redisAfter, err := s.redisBytes(ctx)
 	c.Redis = redisAfter - redisBefore
 	return c, err
+}
+
+// underWay counts the open segments of each stage, which disturbs little.
+func (s *site) underWay(ctx context.Context) (text string) {
+	err := s.db.QueryRow(ctx, `SELECT coalesce(string_agg(stage || channel || ' ' || n, ', '), '')
+		FROM (SELECT stage, channel, count(*) AS n FROM segments WHERE finished_at IS NULL GROUP BY stage, channel) o`).Scan(&text)
+	if err != nil {
+		return err.Error()
+	}
+	return text
 }
 
 // watchMemory takes in how large our processes are now.

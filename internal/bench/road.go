@@ -350,7 +350,7 @@ func (s *site) standing(ctx context.Context) (text string) {
 		SELECT 'segments ' || stage || channel || CASE WHEN finished_at IS NULL THEN ' open ' ELSE ' finished ' END || count(*) AS line
 			FROM segments GROUP BY stage, channel, finished_at IS NULL
 		UNION ALL SELECT 'deliveries ' || state || reason || count(*) FROM deliveries GROUP BY state, reason
-		UNION ALL SELECT 'messages ' || reason || ' ' || count(*) FROM messages GROUP BY reason) l`).Scan(&text)
+		UNION ALL SELECT 'audiences ' || reason || ' ' || count(*) FROM audiences GROUP BY reason) l`).Scan(&text)
 	if err != nil {
 		return err.Error()
 	}

@@ -129,6 +129,12 @@ SELECT message_id, channel, locale, version, title, body, url, reason, detail, s
 FROM rows(message_id bigint, channel text, locale text, version bigint, title text, body text, url text, reason text, detail text, segment bigint) WHERE true
 ON CONFLICT DO NOTHING
 
+-- name: standing-contents
+-- What stands after insert-missing-contents, whoever made it.
+SELECT c.message_id, c.channel, c.locale, c.version, c.title, c.body, c.url, c.reason, c.detail
+FROM rows(message_id bigint, channel text, locale text)
+JOIN contents c ON c.message_id = rows.message_id AND c.channel = rows.channel AND c.locale = rows.locale
+
 -- name: route-contents
 WITH ids AS MATERIALIZED (SELECT DISTINCT CAST(e.value AS bigint) AS id
     FROM rows(id bigint, try bigint) JOIN segments s ON s.id = rows.id {messages of s})
