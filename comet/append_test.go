@@ -14,9 +14,12 @@ func TestAUserWhoseStreamIsBrokenHoldsUpNoneOfThoseBesideHim(t *testing.T) {
 		defer stop()
 		const broken = 3
 		users := make([]string, 2*usersAtOnce+3) // more than one call, and a last one with fewer
+		for i := range users {
+			users[i] = fmt.Sprintf("u%02d", i)
+		}
+		g.known(s, users...)
 		commit := func() (entries []tidings.UserEntry) {
 			for i := range users {
-				users[i] = fmt.Sprintf("u%02d", i)
 				for range i%3 + 1 {
 					entries = append(entries, g.list.commit(users[i], "x"))
 				}
@@ -41,6 +44,28 @@ func TestAUserWhoseStreamIsBrokenHoldsUpNoneOfThoseBesideHim(t *testing.T) {
 			if err != nil || len(items) != 2*(i%3+1) {
 				t.Errorf("%s has %d entries: %v", user, len(items), err)
 			}
+		}
+	})
+}
+
+func TestWhoWasNotHereForLongIsLeftOutUntilHeComes(t *testing.T) {
+	eachRedis(t, func(t *testing.T, g *rig) {
+		n := g.node(nil)
+		g.send(n.Streams, "ann", "one")
+		if keys, err := g.redis.Exists(t.Context(), streamKey("ann"), headKey("ann")).Result(); err != nil || keys != 0 {
+			t.Fatalf("%d keys: %v", keys, err)
+		}
+		if heads, tails := g.list.queried(); heads+tails > 0 {
+			t.Fatalf("SQL was asked %d times", heads+tails)
+		}
+		consecutive(t, n.poll(g.token("ann"), "cursor="+n.cursorAt(0).String()).numbers(), 1)
+		g.until("she is gone", func() bool {
+			leases, err := g.redis.Exists(t.Context(), leaseKey("ann")).Result()
+			return err == nil && leases == 0
+		})
+		g.send(n.Streams, "ann", "while she is away for a moment")
+		if items, err := n.Streams.cached(t.Context(), "ann", 2, 10); err != nil || len(items) != 1 {
+			t.Fatalf("%v %v", items, err)
 		}
 	})
 }

@@ -185,6 +185,14 @@ func (g *rig) streams() (*Streams, func()) {
 	return s, func() { cancel(); wg.Wait() }
 }
 
+// known has users' heads in Redis, as they are when a user was here lately.
+func (g *rig) known(s *Streams, users ...string) {
+	g.t.Helper()
+	if _, err := s.Heads(g.t.Context(), users); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
 func (g *rig) node(change func(*Options)) *site {
 	g.t.Helper()
 	streams, stopStreams := g.streams()

@@ -35,6 +35,7 @@ type Streams struct {
 	history History
 	logger  *slog.Logger
 	watch   *watch
+	away    atomic.Bool // of those to whom something was appended last most were not here: see ofThoseHere
 	full    atomic.Bool // Redis has little memory left: heads and bells only
 }
 

@@ -28,6 +28,7 @@ func TestARepeatedAppendChangesNothing(t *testing.T) {
 	eachRedis(t, func(t *testing.T, g *rig) {
 		s, stop := g.streams()
 		defer stop()
+		g.known(s, "ann")
 		one, two := g.list.commit("ann", "one"), g.list.commit("ann", "two")
 		for range 3 {
 			if err := s.Append(t.Context(), []tidings.UserEntry{two, one}); err != nil {
@@ -53,6 +54,11 @@ func TestHeadsThatRedisLostAreReadFromSQLInOneQuery(t *testing.T) {
 		for range 3 {
 			for _, u := range []string{"ann", "bob", "cid"} {
 				entries = append(entries, g.list.commit(u, "x"))
+			}
+		}
+		for _, u := range []string{"ann", "bob", "cid"} { // as if a node held them
+			if err := g.redis.HSet(t.Context(), leaseKey(u), "c1", "n1 events 1").Err(); err != nil {
+				t.Fatal(err)
 			}
 		}
 		if err := s.Append(t.Context(), entries[6:]); err != nil {

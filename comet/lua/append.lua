@@ -8,9 +8,11 @@
 -- ARGV[8], ... of each user: the last number by SQL, or "" if the caller has not asked; user; how many entries; and for each of
 --              these, ascending, its number and itself as JSON
 --
--- Returns for each user 1, or 0 when the head is missing or of an older generation and the number by SQL is "": nothing was done for
--- the user then. When the caller rings (see bells.go) it returns the nodes instead of the 1. An error is of one of the users; what
--- could be done for the others is.
+-- Returns for each user 1, 2 or 0. 2: he was not here for so long that his head has expired, and is not here now, and was left out. His
+-- list is read from SQL when he comes, and of a million who are told something most do not; a node writes its lease before it reads the
+-- head, so that it misses nothing. 0: he is here, his head is missing or of an older generation, and the number by SQL is "": nothing was
+-- done for him. When the caller rings (see bells.go) it returns the nodes instead of the 1. An error is of one of the users; what could be
+-- done for the others is.
 -- A number that is there already, or is lower than the last one in the stream, is not added (a reader finds the hole and
 -- asks SQL), and rings nonetheless: the bell of the first try may have been lost.
 -- The list stands in SQL, and after a restart nothing of it is believed here (see watch): so it goes to replicas and not into
@@ -33,20 +35,20 @@ end
 
 -- append adds ARGV[first], ARGV[first + 1], ... ARGV[last] to the list of one user.
 local function append(stream, key, lease, known, user, first, last)
+  local distinct, bells = nodes(lease), {}
   local head = redis.call('HMGET', key, 'n', 'g', 'b', 'x')
   local number, bytes = head[1], tonumber(head[3] or '0')
   -- x is when both keys were last given their time to live: that is renewed once it has lost a twentieth, not at each append.
   local renew = now - tonumber(head[4] or '0') > tonumber(kept) / 20
   if not number or tonumber(head[2]) < tonumber(generation) then
     if known == '' then
-      return 0
+      return distinct and 0 or 2
     end
     redis.call('DEL', stream)
     redis.call('HSET', key, 'g', generation)
     number, bytes, renew = known, 0, true
   end
 
-  local distinct, bells = nodes(lease), {}
   for i = first, last, 2 do
     local n, entry = ARGV[i], ARGV[i + 1]
     if tonumber(n) > tonumber(number) then

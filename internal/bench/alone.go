@@ -17,14 +17,10 @@ func rest(ctx context.Context, span time.Duration) error {
 	})
 }
 
-// unbelieved is how long comet reads from SQL what it has for users who were changed, as all were when they were made: 10 s
-// they are named (sql/comet.go), and 5 s longer not believed (comet/recheck.go).
-const unbelieved = 17 * time.Second
-
 // paced measures latency alone, at rates from little to what keeps the machine busy.
 func paced(ctx context.Context, span time.Duration) error {
 	return onSite(ctx, func(s *site) error {
-		if _, err := s.latency(ctx, 1000, unbelieved); err != nil { // warms up
+		if _, err := s.latency(ctx, 1000, 3*time.Second); err != nil { // warms up
 			return err
 		}
 		ls, err := s.latencies(ctx, span, 30, 100, 300, 1000, 2000)

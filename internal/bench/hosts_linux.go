@@ -24,8 +24,6 @@ import (
 	"tidings/sql"
 )
 
-const fleetSecret = "fleet-master-secret-0123456789abcdef0123456789" // of internal/fleet
-
 // stores are what a fleet of comets stands on, and the workers' end of it: what appends to the streams.
 type stores struct {
 	database string

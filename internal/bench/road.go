@@ -14,10 +14,14 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/redis/go-redis/v9"
 
+	"tidings/auth"
+	"tidings/comet"
 	"tidings/internal/fleet"
 	"tidings/internal/redistest"
 	"tidings/internal/sqltest"
+	"tidings/sql"
 )
 
 const (
@@ -30,6 +34,7 @@ const (
 	// turns is how often raw chain and road take turns: these machines are shared, and their speed changes within a run.
 	turns       = 4
 	application = "bench"
+	fleetSecret = "fleet-master-secret-0123456789abcdef0123456789" // of internal/fleet
 )
 
 // report is what road prints and writes as JSON.
@@ -75,7 +80,9 @@ type site struct {
 	comet   *fleet.Process
 	app     *fleet.Client
 	redis   *redistest.Server
-	address string // of Redis by TCP
+	store   string   // of PostgreSQL
+	here    []string // users who were here lately: what is sent to them goes into their streams
+	address string   // of Redis by TCP
 	db      *pgx.Conn
 	pids    map[string]int
 }
@@ -169,7 +176,7 @@ func open(ctx context.Context, dir string) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &site{redis: rds, address: "127.0.0.1:" + strconv.Itoa(port), pids: map[string]int{"redis": rds.PID()}}
+	s := &site{redis: rds, store: server, address: "127.0.0.1:" + strconv.Itoa(port), pids: map[string]int{"redis": rds.PID()}}
 	if s.db, err = pgx.Connect(ctx, server); err != nil {
 		return nil, err
 	}
@@ -239,7 +246,74 @@ func (s *site) seed(ctx context.Context) error {
 	if err := app.Type(ctx, "note", "normal", nil, "web"); err != nil {
 		return err
 	}
-	return app.Users(ctx, "m", "u", users, false)
+	if err := app.Users(ctx, "m", "u", users, false); err != nil {
+		return err
+	}
+	ids := make([]string, users)
+	for i := range ids {
+		ids[i] = "u" + strconv.Itoa(i)
+	}
+	if err := s.believed(ctx); err != nil {
+		return err
+	}
+	return s.hereLately(ctx, ids)
+}
+
+// believed waits until comet no longer forgets what Redis has of users who were just made: 10 s they are named as changed
+// (sql/comet.go), and 5 s longer not believed (comet/recheck.go).
+func (s *site) believed(ctx context.Context) error {
+	const wait = 17 * time.Second
+	say("%s, until comet believes what Redis has of new users", wait)
+	return pause(ctx, wait)
+}
+
+// hereLately has Redis know users, as it does for a day after they had a page open: only then are their streams fed.
+func (s *site) hereLately(ctx context.Context, ids []string) error {
+	db, err := sql.Open(ctx, sql.Options{URL: s.store, Sealer: auth.NewSealer([]byte(fleetSecret))})
+	if err != nil {
+		return err
+	}
+	defer db.Close() //nolint:errcheck // nothing was written
+	ctx, cancel := context.WithCancel(ctx)
+	streams := comet.NewStreams(s.redis.Client, db, nil)
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = streams.Run(ctx) })
+	defer wg.Wait()
+	defer cancel()
+	for some := range slices.Chunk(ids, 5000) {
+		if _, err := streams.Heads(ctx, some); err != nil {
+			return err
+		}
+	}
+	s.here = append(s.here, ids...)
+	return nil
+}
+
+// streamed fails unless the last numbers of those who were here lately are in Redis as they are in SQL.
+func (s *site) streamed(ctx context.Context) error {
+	var inRedis, inSQL int64
+	for some := range slices.Chunk(s.here, 5000) {
+		pipe := s.redis.Client.Pipeline()
+		for _, user := range some {
+			pipe.HGet(ctx, "head:{"+user+"}", "n")
+		}
+		heads, err := pipe.Exec(ctx)
+		if err != nil {
+			return err
+		}
+		for _, h := range heads {
+			n, err := h.(*redis.StringCmd).Int64()
+			if err != nil {
+				return err
+			}
+			inRedis += n
+		}
+	}
+	err := s.db.QueryRow(ctx, "SELECT coalesce(sum(head), 0)::bigint FROM inboxes WHERE user_id = ANY($1)", s.here).Scan(&inSQL)
+	if err == nil && inRedis != inSQL {
+		err = fmt.Errorf("%d messages are in streams, %d in inboxes", inRedis, inSQL)
+	}
+	return err
 }
 
 // cpu reads what every process has used so far.
@@ -335,8 +409,10 @@ func (s *site) load(ctx context.Context, span time.Duration, callers, size int) 
 		time.Sleep(20 * time.Millisecond)
 	}
 	l = load{Messages: sent, Seconds: time.Since(started).Seconds(), times: times}
-	l.CPU, err = s.used(before, 1)
-	return l, err
+	if l.CPU, err = s.used(before, 1); err != nil {
+		return l, err
+	}
+	return l, s.streamed(ctx)
 }
 
 func (s *site) heads(ctx context.Context) (n int64, err error) {
