@@ -55,7 +55,8 @@ const (
 	groupSegments = 64
 )
 
-// group gathers the tasks of one queue into runs of its stage, one run at a time and in the lane's turn.
+// group gathers the tasks of one queue into runs of its stage, one run at a time and in the lane's turn. Only a broadcast's runs go two
+// at a time, or beside another: it reaches each user once, so that none is told of two things in the wrong order.
 type group struct {
 	stage  Stage
 	name   tidings.StageName
@@ -64,12 +65,23 @@ type group struct {
 
 	mu      sync.Mutex
 	waiting []*member
-	running bool
+	running int
+	ordered bool         // one of the runs is of no broadcast
 	items   atomic.Int64 // of those that wait
 }
 
+const runsOfGroup = 2
+
 // full tells whether a segment's worth waits.
 func (g *group) full() bool { return g.items.Load() >= tidings.SegmentSize }
+
+// weight is how much of a run a segment is. A page of a broadcast's audience is large, though it is of one message.
+func weight(s tidings.Segment) int {
+	if s.Stage == tidings.Acquire && s.Broadcast != 0 {
+		return tidings.SegmentSize
+	}
+	return s.Size
+}
 
 type member struct {
 	segment tidings.Segment
@@ -81,9 +93,9 @@ func (g *group) join(ctx context.Context, s tidings.Segment) error {
 	m := &member{segment: s, done: make(chan error, 1)}
 	g.mu.Lock()
 	g.waiting = append(g.waiting, m)
-	g.items.Add(int64(s.Size))
-	if !g.running {
-		g.running = true
+	g.items.Add(int64(weight(s)))
+	if g.running == 0 || g.running < runsOfGroup && s.Broadcast != 0 && g.full() {
+		g.running++
 		go g.run()
 	}
 	g.mu.Unlock()
@@ -104,6 +116,7 @@ func (g *group) run() {
 		members := g.take()
 		if members != nil {
 			g.serve(members)
+			g.served(members)
 		}
 		g.turns.give()
 		if members == nil {
@@ -116,17 +129,20 @@ func (g *group) run() {
 func (g *group) take() (members []*member) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.waiting) == 0 {
-		g.running = false
+	lead := slices.IndexFunc(g.waiting, func(m *member) bool { return m.segment.Broadcast != 0 || !g.ordered })
+	if lead < 0 {
+		g.running--
 		return nil
 	}
+	first := g.waiting[lead].segment
+	g.ordered = g.ordered || first.Broadcast == 0
 	items, taken := 0, map[tidings.ID]bool{}
 	var left []*member
 	for _, m := range g.waiting {
 		s := m.segment
-		fits := len(members) == 0 || items+s.Size <= groupItems && len(members) < groupSegments
-		if first := g.waiting[0].segment; s.Application == first.Application && s.Broadcast == first.Broadcast && fits && !taken[s.ID] {
-			members, items, taken[s.ID] = append(members, m), items+s.Size, true
+		fits := len(members) == 0 || items+weight(s) <= groupItems && len(members) < groupSegments
+		if s.Application == first.Application && s.Broadcast == first.Broadcast && fits && !taken[s.ID] {
+			members, items, taken[s.ID] = append(members, m), items+weight(s), true
 		} else {
 			left = append(left, m)
 		}
@@ -136,6 +152,13 @@ func (g *group) take() (members []*member) {
 	// In the order in which they were written, so that what is appended to streams rises.
 	slices.SortFunc(members, func(a, b *member) int { return cmp.Compare(a.segment.ID, b.segment.ID) })
 	return members
+}
+
+// served notes the end of their run.
+func (g *group) served(members []*member) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.ordered = g.ordered && members[0].segment.Broadcast != 0
 }
 
 // serve runs members together. When that fails, because one of them is stale or poisoned, each runs alone, so that it is

@@ -111,6 +111,9 @@ func TestARunTakesNoMoreThanOneStepOfWork(t *testing.T) {
 	within(t, "the first run", all.begun)
 	r.Put(ss[1:])
 	r.active(6)
+	if n := len(all.all()); n != 1 {
+		t.Errorf("%d runs at once", n)
+	}
 	close(all.letGo)
 	r.gone(ss...)
 	for _, ran := range all.all() {
@@ -118,6 +121,23 @@ func TestARunTakesNoMoreThanOneStepOfWork(t *testing.T) {
 			t.Errorf("%d full segments in one run", len(ran))
 		}
 	}
+}
+
+func TestABroadcastHasASecondRunBesideTheFirst(t *testing.T) {
+	r := newRelay(t, redistest.New(t).URL, &store{})
+	all := newRuns(none)
+	r.serve(tasks.Grouped(all.run))
+	ss := segment(4)
+	for i := range ss {
+		ss[i].Broadcast, ss[i].Size = 9, 1 // a page of an audience each
+	}
+	ss[3].Broadcast, ss[3].Size = 0, tidings.SegmentSize
+	r.Put(ss[:1])
+	within(t, "the first run", all.begun)
+	r.Put(ss[1:])
+	r.gone(ss[1:]...)
+	close(all.letGo)
+	r.gone(ss...)
 }
 
 func TestASegmentThatFailsInACrowdFailsAlone(t *testing.T) {

@@ -7,11 +7,13 @@ import (
 	"tidings"
 )
 
-// turns lets the runs of a lane go one at a time, and a second one beside it only when what waits for it fills a run: so
+// turns lets the runs of a lane go one at a time, and others beside it only when what waits for them fills a run: so
 // small work gathers and shares its fixed costs, and large work keeps the database busy. Later stages go first: what is on
 // its way arrives before more is begun, a crowd waits where it costs nothing, in the queue of the first stage, and what a
 // stage has just written is still remembered when the next one asks for it.
 type turns struct {
+	most int // runs at once
+
 	mu      sync.Mutex
 	running int
 	waiting []*turn // in order of arrival
@@ -24,7 +26,13 @@ type turn struct {
 	come  chan struct{}
 }
 
-const runsOfLane = 2
+// runsOf is how many runs of a lane go at once. Broadcasts have one more: while a page of the audience is found, two runs of others go on.
+func runsOf(l tidings.Lane) int {
+	if l == tidings.Bulk {
+		return 3
+	}
+	return 2
+}
 
 // place is a stage's on the road.
 func place(s tidings.StageName) int {
@@ -57,7 +65,7 @@ func (t *turns) grown() {
 }
 
 func (t *turns) grant() {
-	for t.running < runsOfLane {
+	for t.running < t.most {
 		next := -1
 		for i, w := range t.waiting {
 			if (t.running == 0 || w.full()) && (next < 0 || w.stage > t.waiting[next].stage) {

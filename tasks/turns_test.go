@@ -9,7 +9,7 @@ import (
 
 func TestLaterStagesGoFirstAndASecondRunOnlyWithAFullLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var ts turns
+		ts := turns{most: runsOf(tidings.Normal)}
 		var went []string
 		full := map[string]bool{}
 		ask := func(name string, s tidings.StageName) {

@@ -52,7 +52,7 @@ func Start(rdb redis.UniversalClient, w Work, bell *Doorbell, relay *Relay, met 
 	ws := &Workers{rdb: rdb, work: w, bell: bell, adapter: adapter{relay: relay, metrics: met, log: log},
 		turns: map[tidings.Lane]*turns{}, channels: map[tidings.Channel]bool{}}
 	for _, lane := range w.Lanes {
-		ws.turns[lane] = &turns{}
+		ws.turns[lane] = &turns{most: runsOf(lane)}
 		for name, stage := range w.Stages {
 			if err := ws.serve(tidings.Segment{Lane: lane, Stage: name}, stage); err != nil {
 				ws.Stop(context.Background())
