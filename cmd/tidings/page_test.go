@@ -88,7 +88,18 @@ func until(expression string) step {
 	}
 }
 
-func click(selector string) step { return chromedp.Click(chromedp.CSS(selector)) }
+// click clicks on what is visible, and again when the page was renewed between finding it and pointing at it (-32000 of the DevTools protocol).
+func click(selector string) step {
+	clicked := chromedp.Click(chromedp.CSS(selector))
+	return func(ctx context.Context, target *chromedp.Target) (v chromedp.Void, err error) {
+		for range 20 {
+			if v, err = clicked(ctx, target); err == nil || !strings.Contains(err.Error(), "-32000") {
+				break
+			}
+		}
+		return v, err
+	}
+}
 
 func dark() step {
 	return chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {

@@ -80,15 +80,23 @@ func (w window) picture(name string) {
 	}
 }
 
-// sees waits until an expression holds in the page, or in the one that comes after it.
-func sees(expression string) step {
-	seen := chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingTimeout(15*time.Second))
+// again runs a step again when the page went away under it, before anything was done.
+func again(s step) step {
 	return func(ctx context.Context, target *chromedp.Target) (v chromedp.Void, err error) {
 		for range 20 {
-			if v, err = seen(ctx, target); err == nil || !strings.Contains(err.Error(), "-32000") { // the page went away under it
+			if v, err = s(ctx, target); err == nil || !strings.Contains(err.Error(), "-32000") {
 				break
 			}
 		}
+		return v, err
+	}
+}
+
+// sees waits until an expression holds in the page, or in the one that comes after it.
+func sees(expression string) step {
+	seen := again(chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingTimeout(15*time.Second)))
+	return func(ctx context.Context, target *chromedp.Target) (chromedp.Void, error) {
+		v, err := seen(ctx, target)
 		if err != nil {
 			err = fmt.Errorf("until %s: %w", expression, err)
 		}
@@ -103,7 +111,8 @@ func fill(selector, text string) step {
 	return sees(fmt.Sprintf(`(() => { const e = document.querySelector(%q); if (!e) return false; e.value = %q; e.dispatchEvent(new Event("input", {bubbles: true})); return true })()`, selector, text))
 }
 
-func click(selector string) step { return chromedp.Click(chromedp.CSS(selector)) }
+// click clicks on what is visible; between finding it and pointing at it the page may be renewed.
+func click(selector string) step { return again(chromedp.Click(chromedp.CSS(selector))) }
 
 // agree answers every question of the page with yes.
 func agree() step { return sees(`(window.confirm = () => true, true)`) }
