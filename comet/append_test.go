@@ -69,3 +69,45 @@ func TestWhoWasNotHereForLongIsLeftOutUntilHeComes(t *testing.T) {
 		}
 	})
 }
+
+func TestWhoIsHereIsFoundAmongManyWhoAreNot(t *testing.T) {
+	eachRedis(t, func(t *testing.T, g *rig) {
+		n := g.node(nil)
+		users := []string{"ann"}
+		for i := range 20 {
+			users = append(users, fmt.Sprintf("u%02d", i))
+		}
+		tell := func() {
+			t.Helper()
+			var entries []tidings.UserEntry
+			for _, user := range users {
+				entries = append(entries, g.list.commit(user, "to everyone"))
+			}
+			if err := n.Streams.Append(t.Context(), entries); err != nil {
+				t.Fatal(err)
+			}
+		}
+		streams := func() (there int64) {
+			t.Helper()
+			for _, user := range users {
+				there += g.redis.Exists(t.Context(), streamKey(user)).Val()
+			}
+			return there
+		}
+		p := n.open("/comet/stream?client=c1", g.token("ann"))
+		p.frame()
+		for range 3 { // the first finds out that most are away, the others ask beforehand
+			tell()
+		}
+		consecutive(t, p.numbers(3), 1)
+		if there := streams(); there != 1 || !n.Streams.away.Load() {
+			t.Fatalf("%d streams", there)
+		}
+		g.known(n.Streams, users...)
+		tell()
+		consecutive(t, p.numbers(1), 4)
+		if there := streams(); int(there) != len(users) || n.Streams.away.Load() {
+			t.Fatalf("%d streams, now that all were here", there)
+		}
+	})
+}
