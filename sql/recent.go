@@ -120,9 +120,7 @@ func (r *recent) rendered(rs []tidings.Rendered) {
 		if m == nil {
 			continue
 		}
-		i, known := slices.BinarySearchFunc(m.contents, c, func(a, b tidings.Rendered) int {
-			return cmp.Or(cmp.Compare(a.Channel, b.Channel), cmp.Compare(a.Locale, b.Locale))
-		})
+		i, known := slices.BinarySearchFunc(m.contents, c, byChannel)
 		behind := m.contents[i:]
 		if known {
 			behind = behind[1:]
@@ -143,6 +141,11 @@ func (r *recent) fresh(rs []tidings.Rendered) bool {
 		}
 	}
 	return true
+}
+
+// byChannel is the order of the contents of a message: by channel and locale.
+func byChannel(a, b tidings.Rendered) int {
+	return cmp.Or(cmp.Compare(a.Channel, b.Channel), cmp.Compare(a.Locale, b.Locale))
 }
 
 func (m *onItsWay) content(c tidings.Channel, locale string) *tidings.Rendered {

@@ -1,7 +1,6 @@
 package sql
 
 import (
-	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -105,9 +104,7 @@ func (db *DB) renderAgain(ctx context.Context, messages []int64, users []string,
 		made[r.Message] = append(made[r.Message], r)
 	}
 	for _, of := range made {
-		slices.SortFunc(of, func(a, b tidings.Rendered) int {
-			return cmp.Or(cmp.Compare(a.Channel, b.Channel), cmp.Compare(a.Locale, b.Locale))
-		})
+		slices.SortFunc(of, byChannel)
 	}
 	return recipients, made, nil
 }

@@ -124,14 +124,11 @@ func (s *site) cast(ctx context.Context, everyone int) (c cast, err error) {
 			say("after %.0f s segments are open: %s", now.Sub(began).Seconds(), s.underWay(ctx))
 		}
 	}
-	c.Load = load{Messages: int64(everyone), Seconds: time.Since(began).Seconds()}
-	c.Load.PerSecond = float64(everyone) / c.Load.Seconds
-	if c.Load.CPU, err = s.used(before, 1e6/float64(everyone)); err != nil {
+	turn := load{Messages: int64(everyone), Seconds: time.Since(began).Seconds()}
+	if turn.CPU, err = s.used(before, 1); err != nil {
 		return c, err
 	}
-	for _, us := range c.Load.CPU {
-		c.Load.CPUMicros += us
-	}
+	c.Load.add(turn)
 	after, err := s.heads(ctx)
 	if err != nil {
 		return c, err
