@@ -13,8 +13,9 @@ const wheelSlots = 1024
 // clock is a timing wheel for all connections: one goroutine and a few bytes each instead of a timer each. It is as exact
 // as its tick, and sleeps until the first slot that holds something: few connections cost few wake-ups.
 type clock struct {
-	node *Node
-	tick int64 // ms
+	node  *Node
+	tick  int64 // ms
+	began time.Time
 
 	mu    sync.Mutex
 	at    int64 // the last tick that was handled
@@ -27,12 +28,16 @@ type clock struct {
 const never = math.MaxInt64
 
 func newClock(n *Node) *clock {
-	c := &clock{node: n, tick: max(n.Tick.Milliseconds(), 1), next: never, more: make(chan struct{}, 1)}
+	c := &clock{node: n, tick: max(n.Tick.Milliseconds(), 1), began: n.Now(), next: never, more: make(chan struct{}, 1)}
 	c.at = c.now() / c.tick
 	return c
 }
 
-func (k *clock) now() int64 { return k.node.Now().UnixMilli() }
+// now is the time in ms since 1970 as it was at the start and went on since: a machine's clock that is set back must not have heartbeats
+// and answers wait until it has caught up.
+func (k *clock) now() int64 {
+	return k.began.UnixMilli() + k.node.Now().Sub(k.began).Milliseconds()
+}
 
 // within has the clock look at c at a time at the latest. Under c.mu, or before c is started.
 func (k *clock) within(c *conn, at int64) {

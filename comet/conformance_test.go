@@ -112,9 +112,7 @@ func TestANewEpochResetsWhoIsConnected(t *testing.T) {
 		p.frame()
 		g.send(s.Streams, "ann", "one")
 		consecutive(t, p.numbers(1), 1)
-		g.list.mu.Lock()
-		g.list.epoch = "e2"
-		g.list.mu.Unlock()
+		g.list.restored()
 		if h := p.frame(); !h.Reset || h.Cursor != "e2.1" {
 			t.Fatalf("%+v", h)
 		}
@@ -188,7 +186,7 @@ func TestANewerConnectionOfTheSameClientTakesOverOnAnyNode(t *testing.T) {
 		old.frame()
 		other := a.open("/comet/"+transport+"?client=c2", token)
 		other.frame()
-		g.until("both are held", func() bool { return a.Connections() == 2 })
+		a.holds(2)
 		fresh := b.open("/comet/events?client=c1", token)
 		fresh.frame()
 		isClosed(t, old, Replaced)
@@ -215,7 +213,7 @@ func TestTheOldestConnectionOfAUserIsClosedWhenThereAreTooMany(t *testing.T) {
 		s := g.node(func(o *Options) { o.PerUser = 2 })
 		first := s.open("/comet/"+transport+"?client=c1", g.token("ann"))
 		first.frame()
-		g.until("it is held", func() bool { return s.Connections() == 1 })
+		s.holds(1)
 		for _, client := range []string{"c2", "c3"} {
 			s.open("/comet/stream?client="+client, g.token("ann")).frame()
 		}
@@ -279,7 +277,7 @@ func TestDrainAsksEveryoneToComeBackAndTakesNobody(t *testing.T) {
 		s := g.node(nil)
 		p := s.open("/comet/"+transport+"?client=c1", g.token("ann"))
 		p.frame()
-		g.until("it is held", func() bool { return s.Connections() == 1 })
+		s.holds(1)
 		s.Drain(t.Context(), 100*time.Millisecond)
 		isClosed(t, p, GoingAway)
 		if _, status, _ := s.tryOpen(http.DefaultClient, "/comet/"+transport+"?client=c1", g.token("ann")); status != http.StatusServiceUnavailable {
@@ -297,7 +295,7 @@ func TestAHangUpIsNoticed(t *testing.T) {
 		s := g.node(nil)
 		p := s.open("/comet/"+transport+"?client=c1", g.token("ann"))
 		p.frame()
-		g.until("it is held", func() bool { return s.Connections() == 1 })
+		s.holds(1)
 		p.gone()
 		g.until("it is gone", func() bool { return s.Connections() == 0 })
 		g.until("its lease is given up", func() bool { return g.redis.HLen(t.Context(), leaseKey("ann")).Val() == 0 })
@@ -324,9 +322,9 @@ func TestSilenceIsBrokenByHeartbeats(t *testing.T) {
 	for _, transport := range []string{"stream", "events", "ws"} {
 		t.Run(transport, func(t *testing.T) {
 			g := newRig(t)
-			s := g.node(func(o *Options) { o.Heartbeat, o.Stall = 30*time.Millisecond, 100*time.Millisecond })
+			s := g.node(func(o *Options) { o.Heartbeat, o.Stall = 30*time.Millisecond, time.Second })
 			p := s.open("/comet/"+transport+"?client=c1", g.token("ann"))
-			for range 20 { // a WebSocket's client answers the pings, else it would be cut by now
+			for range 60 { // a WebSocket's client answers the pings, else it would be cut by now
 				if h, err := p.read(); err != nil || h.Cursor != "e1.0" {
 					t.Fatalf("%+v, %v", h, err)
 				}

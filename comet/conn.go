@@ -50,7 +50,8 @@ type wire interface {
 	drop(c *conn)
 }
 
-func (c *conn) cursor() Cursor { return c.node.cursorAt(c.next - 1) }
+// cursor says what it has. Under the shard's lock.
+func (c *conn) cursor() Cursor { return Cursor{Epoch: *c.group.epoch, Number: c.next - 1} }
 
 // encoding is how messages are encoded for it.
 func (c *conn) encoding() transport {

@@ -74,7 +74,7 @@ func (n *Node) newConn(q request, t transport) *conn {
 	beating := n.Heartbeat * time.Duration(80+rand.N(21)) / 100 //nolint:gosec // not a secret
 	return &conn{
 		node: n, client: strings.Clone(q.client), types: slices.Clone(q.claims.Types), transport: t, keepAlive: t == poll,
-		expires: q.claims.Expires.UnixMilli(),
+		expires: now + q.claims.Expires.Sub(n.Now()).Milliseconds(),
 		answer:  now + q.wait.Milliseconds(),
 		beating: beating.Milliseconds(), beat: now + beating.Milliseconds(),
 	}
@@ -82,10 +82,13 @@ func (n *Node) newConn(q request, t transport) *conn {
 
 // start is where a connection begins.
 type start struct {
+	epoch *string // of the list that the numbers are of
 	next  int64
 	head  int64
 	reset bool
 }
+
+func (at start) cursor(number int64) Cursor { return Cursor{Epoch: *at.epoch, Number: number} }
 
 // begin registers the connection and finds where in the list it begins.
 func (n *Node) begin(ctx context.Context, c *conn, q request) (start, error) {
@@ -96,12 +99,13 @@ func (n *Node) begin(ctx context.Context, c *conn, q request) (start, error) {
 			return start{}, err
 		}
 	}
+	epoch := c.listed()
 	head, err := n.register(ctx, c)
 	if err != nil {
 		return start{}, unavailable(err)
 	}
 	if q.cursor == "" {
-		return start{next: head + 1, head: head}, nil
+		return start{epoch: epoch, next: head + 1, head: head}, nil
 	}
 	// What the client has may be ahead of Redis: it can have been read from SQL before its append was done.
 	if cursor.Number > head {
@@ -109,14 +113,22 @@ func (n *Node) begin(ctx context.Context, c *conn, q request) (start, error) {
 			return start{}, unavailable(err)
 		}
 	}
-	if cursor.Epoch != *n.epoch.Load() || cursor.Number > head || head-cursor.Number > n.Behind {
+	if cursor.Epoch != *epoch || cursor.Number > head || head-cursor.Number > n.Behind {
 		n.metrics.resets.Inc()
-		return start{next: head + 1, head: head, reset: true}, nil
+		return start{epoch: epoch, next: head + 1, head: head, reset: true}, nil
 	}
 	if c.transport == poll {
 		n.received(q.claims.User, q.claims.Types, cursor)
 	}
-	return start{next: cursor.Number + 1, head: head}, nil
+	return start{epoch: epoch, next: cursor.Number + 1, head: head}, nil
+}
+
+// listed is the epoch of the list that the connection is given.
+func (c *conn) listed() *string {
+	sh := c.group.shard
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return c.group.epoch
 }
 
 // answerNow answers a poll that need not wait.
@@ -125,7 +137,7 @@ func (n *Node) answerNow(w http.ResponseWriter, r *http.Request, c *conn, q requ
 	if !at.reset && at.next > at.head && q.cursor != "" && q.wait > 0 {
 		return false, nil
 	}
-	f := frame{cursor: n.cursorAt(at.next - 1), reset: at.reset}
+	f := frame{cursor: at.cursor(at.next - 1), reset: at.reset}
 	if !at.reset && at.next <= at.head {
 		if f, err = n.catchUp(r.Context(), c, at); err != nil {
 			return false, unavailable(err)
@@ -151,9 +163,9 @@ func (n *Node) catchUp(ctx context.Context, c *conn, at start) (frame, error) {
 	}
 	if len(items) == 0 || items[0].number > at.next {
 		n.metrics.resets.Inc()
-		return frame{cursor: n.cursorAt(max(last, at.head)), reset: true}, nil
+		return frame{cursor: at.cursor(max(last, at.head)), reset: true}, nil
 	}
-	return frame{cursor: n.cursorAt(items[len(items)-1].number), items: visible(items, c.types)}, nil
+	return frame{cursor: at.cursor(items[len(items)-1].number), items: visible(items, c.types)}, nil
 }
 
 // hold keeps the connection: parked where that is possible, else in this goroutine.
@@ -242,6 +254,10 @@ func (c *conn) start(at start) {
 	sh := c.group.shard
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
+	if at.epoch != c.group.epoch { // the list became another one since: at's numbers say nothing in it
+		c.node.metrics.resets.Inc()
+		at = start{epoch: c.group.epoch, next: c.group.head + 1, head: c.group.head, reset: true}
+	}
 	c.next = at.next
 	if c.refused != 0 {
 		c.sayRefused()
@@ -260,10 +276,14 @@ func (c *conn) start(at start) {
 }
 
 func (c *conn) hello(at start) {
-	if c.transport == poll {
-		return
+	f := frame{cursor: c.cursor(), reset: at.reset}
+	switch {
+	case c.transport != poll:
+		f.heartbeat = c.node.Heartbeat
+		c.enqueue(f.encode(c.transport), false)
+	case at.reset:
+		c.send(f.encode(poll), 0)
 	}
-	c.enqueue(frame{cursor: c.cursor(), reset: at.reset, heartbeat: c.node.Heartbeat}.encode(c.transport), false)
 }
 
 // sayRefused tells a connection why it was closed before it was started.

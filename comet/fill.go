@@ -51,7 +51,7 @@ func (n *Node) fillGroup(ctx context.Context, g *group) error {
 	sh := g.shard
 	for {
 		sh.mu.Lock()
-		from, head, page := g.lags(), g.head, g.nextPage()
+		from, head, page, epoch := g.lags(), g.head, g.nextPage(), g.epoch
 		trusted := sh.changed[g.user] == 0
 		g.filling = from > 0
 		sh.mu.Unlock()
@@ -63,8 +63,10 @@ func (n *Node) fillGroup(ctx context.Context, g *group) error {
 			return err
 		}
 		sh.mu.Lock()
-		g.page = len(items)
-		n.arrived(g, from, head, last, items)
+		g.page = int32(len(items)) //nolint:gosec // fillNumbers at most
+		if g.epoch == epoch {      // else it is of a list that is no more
+			n.arrived(g, from, head, last, items)
+		}
 		sh.mu.Unlock()
 	}
 }
@@ -72,10 +74,11 @@ func (n *Node) fillGroup(ctx context.Context, g *group) error {
 // nextPage is how many numbers to read: of large entries, of which a connection takes few at once, no more than these.
 // Under the shard's lock.
 func (g *group) nextPage() int {
-	if g.page == 0 {
+	page := int(g.page)
+	if page == 0 {
 		return fillNumbers
 	}
-	return min(2*g.page, fillNumbers)
+	return min(2*page, fillNumbers)
 }
 
 // arrived delivers what was read from a number on. What is not there can not be had: retention took it, or the list is

@@ -2,6 +2,7 @@ package comet
 
 import (
 	"hash/maphash"
+	"math"
 	"slices"
 	"sync"
 )
@@ -19,14 +20,15 @@ type shard struct {
 	changed map[string]int64
 }
 
-// group is the connections of one user.
+// group is the connections of one user. A million of them are held: its fields fit one of the sizes that Go allocates, 80 bytes.
 type group struct {
 	user    string
 	shard   *shard
 	conns   []*conn
-	head    int64 // the highest number heard of
-	page    int   // how many numbers the last read brought; 0: none was made
-	filling bool  // a filler has it or will have it
+	epoch   *string // of the list that its numbers are of
+	head    int64   // the highest number heard of
+	page    int32   // how many numbers the last read brought; 0: none was made
+	filling bool    // a filler has it or will have it
 }
 
 type shards struct {
@@ -48,13 +50,17 @@ func (s *shards) of(user string) *shard {
 }
 
 // users lists who is connected here.
-func (s *shards) users() []string {
+func (s *shards) users() []string { return s.usersWhose(func(*group) bool { return true }) }
+
+func (s *shards) usersWhose(is func(*group) bool) []string {
 	var users []string
 	for i := range s.all {
 		sh := &s.all[i]
 		sh.mu.Lock()
-		for user := range sh.groups {
-			users = append(users, user)
+		for user, g := range sh.groups {
+			if is(g) {
+				users = append(users, user)
+			}
 		}
 		sh.mu.Unlock()
 	}
@@ -86,7 +92,7 @@ func (s *shards) join(c *conn, user string) {
 	defer sh.mu.Unlock()
 	g := sh.groups[user]
 	if g == nil {
-		g = &group{user: user, shard: sh}
+		g = &group{user: user, shard: sh, epoch: c.node.epoch.Load()}
 		sh.groups[user] = g
 	}
 	g.conns = append(g.conns, c)
@@ -147,6 +153,12 @@ func (g *group) deliver(items []item) {
 		}
 		c.send(encoded, len(fresh))
 	}
+}
+
+// renumber has everybody reload: the list became another one, and its last number is head. Under the shard's lock.
+func (g *group) renumber(epoch *string, head int64) {
+	g.epoch, g.head = epoch, head
+	g.reset(math.MaxInt64, head)
 }
 
 // reset tells the connections that wait for a number below one that it cannot be had. Under the shard's lock.

@@ -11,14 +11,9 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"tidings"
-	"tidings/auth"
 	"tidings/internal/proctest"
 	"tidings/internal/redistest"
 )
-
-func rigOver(t testing.TB, c redis.UniversalClient) *rig {
-	return &rig{t: t, redis: c, list: newList(), tokens: auth.NewTokens(secret)}
-}
 
 func sentinelRig(t testing.TB) (*rig, *redistest.Sentinels) {
 	s := redistest.Sentinel(t)

@@ -30,12 +30,9 @@ func TestTheLeadersDeathLosesNothingAndOneConnectionIsHeldBeforeAndAfter(t *test
 			}
 			flow := b.flow(t)
 			flow.until(20)
-			for i, die := range []func(*tab){(*tab).crash, func(p *tab) { p.closed() }} {
+			for i, die := range []func(*tab){(*tab).crash, func(p *tab) { p.Close() }} {
+				at := b.leader(open, flow)
 				b.holdsOne(s, transport)
-				at := slices.IndexFunc(open, (*tab).leads)
-				if at < 0 {
-					t.Fatal("no tab leads")
-				}
 				die(open[at])
 				open = slices.Delete(open, at, at+1)
 				flow.until(flow.sent.Load() + 20)
@@ -43,6 +40,7 @@ func TestTheLeadersDeathLosesNothingAndOneConnectionIsHeldBeforeAndAfter(t *test
 					open = append(open, b.open(s, "transport="+transport))
 				}
 			}
+			b.leader(open, flow)
 			b.holdsOne(s, transport)
 			total := flow.end()
 			if len(open) != 2 {
@@ -88,6 +86,17 @@ func (f *flow) until(n int64) {
 	f.rig.until("messages flow", func() bool { return f.sent.Load() >= n })
 }
 
+// leader waits until one of the tabs leads and hears what is sent, so that the connection that is held is its own, and returns its place.
+func (b *tabs) leader(open []*tab, flow *flow) (at int) {
+	b.t.Helper()
+	b.until("a tab leads", func() bool {
+		at = slices.IndexFunc(open, (*tab).leads)
+		return at >= 0
+	})
+	open[at].until(fmt.Sprintf(`got.includes("订单 %d")`, flow.sent.Load()+1))
+	return at
+}
+
 // holdsOne waits until the server holds one connection of the browser, and then sees it hold no other for a while: by its count of
 // connections and by the leases of the user. A poll's is not there between two requests.
 func (b *tabs) holdsOne(s *site, transport string) {
@@ -114,7 +123,7 @@ func (l *list) head(user string) int64 {
 func (p *tab) crash() {
 	p.all.t.Helper()
 	crashed := make(chan struct{})
-	err := chromedp.Do(p.ctx, chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+	p.Do(chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
 		dead, end := target.Subscribe(inspector.TargetCrashed.Method)
 		defer end()
 		go func() { // never answered
@@ -128,10 +137,7 @@ func (p *tab) crash() {
 			return ctx.Err()
 		}
 	}))
-	if err != nil {
-		p.all.t.Fatal(err)
-	}
-	p.closed()
+	p.Close()
 	<-crashed
 }
 

@@ -33,13 +33,13 @@ func (s *site) tryFrom(ip, transport string) *http.Response {
 // openFrom opens a connection of a client at an address and holds it.
 func (s *site) openFrom(ip, transport, client string) *page {
 	s.rig.t.Helper()
-	before := s.Connections()
+	before := int64(s.Connections())
 	p, status, body := s.tryOpen(&http.Client{Transport: forwarded(ip)}, "/comet/"+transport+"?client="+client, s.rig.token(client))
 	if p == nil {
 		s.rig.t.Fatalf("%s from %s: %d %s", transport, ip, status, body)
 	}
 	p.frame()
-	s.rig.until("it is held", func() bool { return s.Connections() == before+1 })
+	s.holds(before + 1)
 	return p
 }
 

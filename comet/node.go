@@ -41,6 +41,8 @@ type Node struct {
 	held       holding      // of them those that are started
 	warned     atomic.Int64 // of a client's address, when last, in ms
 	epoch      atomic.Pointer[string]
+	epochs     sync.Mutex // one looks at the epoch at a time
+	unreset    bool       // it changed, and some have not been told. Under epochs
 	bells      atomic.Pointer[redis.PubSub]
 	subscribed atomic.Bool
 	draining   atomic.Bool
@@ -177,11 +179,6 @@ func every(ctx context.Context, interval time.Duration, log *slog.Logger, what s
 	}
 	run()
 	tidings.Every(ctx, interval, run)
-}
-
-// cursorAt is the cursor of a number in this epoch.
-func (n *Node) cursorAt(number int64) Cursor {
-	return Cursor{Epoch: *n.epoch.Load(), Number: number}
 }
 
 // enter counts a connection, unless the node holds as many as it may.

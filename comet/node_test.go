@@ -18,12 +18,16 @@ func TestAPollAnswersAtOnceWhenThereIsSomethingAndElseWaits(t *testing.T) {
 	if h := s.poll(token, "cursor=e1.0"); len(h.Messages) != 1 || h.Cursor != "e1.1" {
 		t.Fatalf("what is there: %+v", h)
 	}
-	answer := make(chan heard)
-	go func() { answer <- s.poll(token, "cursor=e1.1&wait=20s") }()
-	g.until("the poll waits", func() bool { return s.Connections() == 1 })
+	waits := s.request("GET", "/comet/poll?client=c1&cursor=e1.1&wait=20s", token, "")
+	answer := make(chan string, 1)
+	go func() {
+		status, body, err := do(waits)
+		answer <- fmt.Sprint(status, body, err)
+	}()
+	s.holds(1)
 	g.send(s.Streams, "ann", "two")
-	if h := <-answer; len(h.Messages) != 1 || h.Messages[0].Number != 2 {
-		t.Fatalf("what came while it waited: %+v", h)
+	if said := <-answer; !strings.Contains(said, `"number":2`) {
+		t.Fatalf("what came while it waited: %s", said)
 	}
 	if h := s.poll(token, "cursor=e1.2&wait=50ms"); len(h.Messages) != 0 || h.Cursor != "e1.2" {
 		t.Fatalf("an empty wait: %+v", h)
@@ -64,7 +68,7 @@ func TestAPollsConnectionServesPipelinedRequests(t *testing.T) {
 	g.send(s.Streams, "ann", "one")
 	head := " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + g.token("ann") + "\r\n\r\n"
 	fmt.Fprintf(c, "GET /comet/poll?client=c1&cursor=e1.1&wait=10s%sGET /comet/poll?client=c1&cursor=e1.1&wait=60ms%s", head, head)
-	g.until("the first waits", func() bool { return s.Connections() == 1 })
+	s.holds(1)
 	g.send(s.Streams, "ann", "two")
 	responses := newResponses(c)
 	for i := range 2 {

@@ -45,7 +45,7 @@ func (s *site) open(path, token string) *page {
 // tryOpen opens /comet/<transport>?<query>, or returns how that was refused.
 func (s *site) tryOpen(client *http.Client, path, token string) (p *page, status int, body string) {
 	s.rig.t.Helper()
-	ctx, hangUp := context.WithCancel(s.rig.t.Context())
+	ctx, hangUp := context.WithCancel(s.rig.ctx)
 	s.rig.t.Cleanup(hangUp)
 	switch {
 	case strings.HasPrefix(onWire(path), "/comet/ws"):

@@ -53,7 +53,8 @@ func TestOperatorsSeeWhoIsConnectedHowAndWhere(t *testing.T) {
 		if l := g.listeners(a.Streams, "bob"); len(l) != 0 {
 			t.Errorf("bob is there: %+v", l)
 		}
-		g.until("both are held", func() bool { return a.Connections() == 1 && b.Connections() == 1 })
+		a.holds(1)
+		b.holds(1)
 		for _, s := range []*site{a, b} { // as every five seconds
 			if err := s.renew(t.Context()); err != nil {
 				t.Fatal(err)

@@ -108,8 +108,11 @@ func (n *Node) recheckSome(ctx context.Context, users []string, bySQL bool) (too
 	return took, nil
 }
 
-// refreshEpoch reads the epoch. When it changed, the numbers mean something else now: everybody reloads.
+// refreshEpoch reads the epoch. When it changed, the numbers mean something else now: everybody reloads, and whom an error kept from that
+// does so the next time.
 func (n *Node) refreshEpoch(ctx context.Context) error {
+	n.epochs.Lock()
+	defer n.epochs.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	epoch, err := n.History.Epoch(ctx)
@@ -119,15 +122,23 @@ func (n *Node) refreshEpoch(ctx context.Context) error {
 	if !word(epoch) {
 		return fmt.Errorf("the epoch %q is not 1 to 64 letters, digits, - and _", epoch)
 	}
-	old := n.epoch.Swap(&epoch)
-	if old == nil || *old == epoch {
+	if old := n.epoch.Load(); old == nil || *old != epoch {
+		n.epoch.Store(&epoch)
+		n.unreset = old != nil
+	}
+	if !n.unreset {
 		return nil
 	}
-	return n.resetAll(ctx)
+	if err := n.resetAll(ctx); err != nil {
+		return err
+	}
+	n.unreset = false
+	return nil
 }
 
 func (n *Node) resetAll(ctx context.Context) error {
-	for users := range slices.Chunk(n.shards.users(), recheckUsers) {
+	epoch := n.epoch.Load()
+	for users := range slices.Chunk(n.shards.usersWhose(func(g *group) bool { return g.epoch != epoch }), recheckUsers) {
 		heads, err := n.History.Heads(ctx, users)
 		if err != nil {
 			return fmt.Errorf("reset after a new epoch: %w", err)
@@ -135,9 +146,8 @@ func (n *Node) resetAll(ctx context.Context) error {
 		for _, user := range users {
 			sh := n.shards.of(user)
 			sh.mu.Lock()
-			if g := sh.groups[user]; g != nil {
-				g.head = heads[user]
-				g.reset(int64(1)<<62, g.head)
+			if g := sh.groups[user]; g != nil && g.epoch != epoch {
+				g.renumber(epoch, heads[user])
 			}
 			sh.mu.Unlock()
 		}

@@ -147,9 +147,13 @@ func (l *list) ackedOf(user string) int64 {
 
 var secret = []byte("a secret of the tests, 32 bytes or more")
 
+// patience is how long a test waits for an answer or a frame: one that never comes is a failure that has a name.
+const patience = 3 * time.Minute
+
 // rig is nodes over one Redis and one list.
 type rig struct {
 	t      testing.TB
+	ctx    context.Context // of what the test asks the nodes for
 	redis  redis.UniversalClient
 	list   *list
 	tokens *auth.Tokens
@@ -159,7 +163,13 @@ type rig struct {
 }
 
 func newRig(t testing.TB) *rig {
-	return &rig{t: t, redis: redistest.Start(t).Client, list: newList(), tokens: auth.NewTokens(secret)}
+	return rigOver(t, redistest.Start(t).Client)
+}
+
+func rigOver(t testing.TB, client redis.UniversalClient) *rig {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	return &rig{t: t, ctx: ctx, redis: client, list: newList(), tokens: auth.NewTokens(secret)}
 }
 
 // site is a node behind its http.Server.
@@ -254,6 +264,18 @@ func (g *rig) until(what string, ok func() bool) {
 	}
 }
 
+// holds waits until the node has n connections that have their leases and wait, and no other.
+func (s *site) holds(n int64) {
+	s.rig.t.Helper()
+	s.rig.until("connections are held", func() bool {
+		var held int64
+		for i := range s.Node.held {
+			held += s.Node.held[i].Load()
+		}
+		return held == n && int64(s.Connections()) == n
+	})
+}
+
 func (g *rig) token(user string, types ...string) string {
 	g.t.Helper()
 	token, _, err := g.tokens.Mint(auth.Claims{Application: "shop", User: user, Types: types, Expires: time.Now().Add(time.Hour - time.Minute)})
@@ -293,7 +315,7 @@ func (h heard) numbers() (n []int64) {
 
 func (s *site) request(method, path, token, body string) *http.Request {
 	s.rig.t.Helper()
-	r, err := http.NewRequestWithContext(s.rig.t.Context(), method, s.url+onWire(path), strings.NewReader(body))
+	r, err := http.NewRequestWithContext(s.rig.ctx, method, s.url+onWire(path), strings.NewReader(body))
 	if err != nil {
 		s.rig.t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ func TestOverHTTP2AStreamAndAPollAreServedByTheirGoroutines(t *testing.T) {
 	t.Cleanup(server.Close)
 	client := server.Client()
 	ask := func(path string) *http.Response {
-		r, err := http.NewRequestWithContext(t.Context(), "GET", server.URL+path, nil)
+		r, err := http.NewRequestWithContext(g.ctx, "GET", server.URL+path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -46,14 +46,17 @@ func TestOverHTTP2AStreamAndAPollAreServedByTheirGoroutines(t *testing.T) {
 	p.frame()
 	polled := make(chan heard)
 	go func() {
+		defer close(polled)
 		var h heard
 		_ = json.NewDecoder(ask("/comet/poll?client=c2&cursor=e1.0&wait=20s").Body).Decode(&h)
 		polled <- h
 	}()
-	g.until("both are held", func() bool { return s.Connections() == 2 })
+	s.holds(2)
 	g.send(s.Streams, "ann", "x")
 	consecutive(t, p.numbers(1), 1)
-	consecutive(t, (<-polled).numbers(), 1)
+	if h := <-polled; len(h.Messages) != 1 || h.Messages[0].Number != 1 {
+		t.Fatalf("the poll heard %+v", h)
+	}
 	_ = stream.Body.Close()
 	g.until("the hang-up is noticed", func() bool { return s.Connections() == 0 })
 }

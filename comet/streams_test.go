@@ -10,7 +10,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"tidings"
-	"tidings/auth"
 	"tidings/internal/redistest"
 )
 
@@ -20,7 +19,7 @@ func eachRedis(t *testing.T, f func(t *testing.T, g *rig)) {
 	t.Run("miniredis", func(t *testing.T) {
 		c := redis.NewClient(&redis.Options{Addr: miniredis.RunT(t).Addr()})
 		t.Cleanup(func() { _ = c.Close() })
-		f(t, &rig{t: t, redis: c, list: newList(), tokens: auth.NewTokens(secret)})
+		f(t, rigOver(t, c))
 	})
 }
 
@@ -98,7 +97,7 @@ func TestAFlushBeginsOneNewGenerationForAllProcesses(t *testing.T) {
 
 func TestARestartOfRedisBeginsANewGenerationThoughItsDataIsThere(t *testing.T) {
 	server := redistest.Start(t, "--appendonly", "yes")
-	g := &rig{t: t, redis: server.Client, list: newList(), tokens: auth.NewTokens(secret)}
+	g := rigOver(t, server.Client)
 	s := g.node(nil)
 	p := s.open("/comet/stream?client=c1", g.token("ann"))
 	p.frame()

@@ -15,6 +15,8 @@ import (
 	"github.com/chromedp/cdproto/network"
 	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
+
+	"tidings/internal/chromiumtest"
 )
 
 // tabsPage is a page that writes down what it hears. Its query is the module's options.
@@ -35,7 +37,7 @@ tidings.start();
 // tabs is the tabs of one browser profile on a node's page.
 type tabs struct {
 	*rig
-	browser context.Context
+	browser chromiumtest.Window
 	tokens  atomic.Int64  // how many were asked for
 	life    time.Duration // of a token
 	sent    int
@@ -61,75 +63,44 @@ func newTabs(t *testing.T) *tabs {
 	streams, stop := b.rig.streams()
 	t.Cleanup(stop)
 	b.streams = streams
-	b.browser = chromium(t)
+	b.browser = chromiumtest.Open(t, func(string) bool { return true })
 	return b
-}
-
-// chromium is a headless browser with a profile of the test's own.
-func chromium(t *testing.T) context.Context {
-	t.Helper()
-	options := append([]chromedp.ExecAllocatorOption{}, chromedp.DefaultExecAllocatorOptions[:]...)
-	options = append(options, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-background-networking", true))
-	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
-	t.Cleanup(stop)
-	ctx, cancel := chromedp.NewContext(allocator)
-	t.Cleanup(cancel)
-	if err := chromedp.Do(ctx); err != nil { // the browser lives as long as this context
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = chromedp.Cancel(ctx) })
-	return ctx
 }
 
 // tab is one open page.
 type tab struct {
-	all    *tabs
-	ctx    context.Context
-	closed context.CancelFunc
-	want   []string
+	chromiumtest.Window
+	all  *tabs
+	want []string
 }
 
 // open opens a page and waits until it is connected, itself or by the tab that leads.
 func (b *tabs) open(s *site, query string) *tab {
 	b.t.Helper()
-	ctx, cancel := chromedp.NewContext(b.browser)
-	b.t.Cleanup(cancel)
-	p := &tab{all: b, ctx: ctx, closed: cancel}
-	if err := chromedp.Do(ctx, chromedp.Navigate(s.url+"/?"+query)); err != nil {
-		b.t.Fatal(err)
-	}
+	p := &tab{all: b, Window: b.browser.Tab()}
+	p.Do(chromedp.Navigate(s.url + "/?" + query))
 	p.until(`tidings.state === "connected" && tidings.cursor !== null`)
 	return p
 }
 
 func (p *tab) until(expression string) {
 	p.all.t.Helper()
-	bounded, cancel := context.WithTimeout(p.ctx, 20*time.Second)
-	defer cancel()
-	// Frames of a tab in the background are rare, so the poll goes by time.
-	ask := chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingInterval(10*time.Millisecond), chromedp.WithPollingTimeout(15*time.Second))
-	if err := chromedp.Do(bounded, ask); err != nil {
-		p.all.t.Fatalf("until %s: %v; it has %q", expression, err, p.got())
-	}
+	defer func() {
+		if p.all.t.Failed() {
+			p.all.t.Logf("it has %q", p.got())
+		}
+	}()
+	p.Do(chromiumtest.Until(expression))
 }
 
-func (p *tab) got() (got []string) {
+func (p *tab) got() []string {
 	p.all.t.Helper()
-	got, err := chromedp.Run(p.ctx, chromedp.Evaluate[[]string](`got`))
-	if err != nil {
-		p.all.t.Fatal(err)
-	}
-	return got
+	return chromiumtest.Ask[[]string](p.Window, `got`)
 }
 
 func (p *tab) leads() bool {
 	p.all.t.Helper()
-	leads, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool](`tidings.leading`))
-	if err != nil {
-		p.all.t.Fatal(err)
-	}
-	return leads
+	return chromiumtest.Ask[bool](p.Window, `tidings.leading`)
 }
 
 // has waits until the tab has heard these words after the earlier ones, and nothing else.
@@ -191,7 +162,7 @@ func TestTwoTabsShareOneConnectionAndBothHearEverythingOnce(t *testing.T) {
 			one.has(titles...)
 			two.has(titles...)
 
-			leads.closed()
+			leads.Close()
 			titles = b.send(10)
 			follows.has(titles...)
 			follows.until("tidings.leading")
@@ -201,9 +172,7 @@ func TestTwoTabsShareOneConnectionAndBothHearEverythingOnce(t *testing.T) {
 			fresh.has(titles...)
 			b.until("acknowledged", func() bool { return b.list.ackedOf("ann") == 60 })
 
-			b.list.mu.Lock()
-			b.list.epoch = "e2"
-			b.list.mu.Unlock()
+			b.list.restored()
 			follows.has("reset e2.60")
 			fresh.has("reset e2.60")
 			titles = b.send(3)
@@ -237,13 +206,10 @@ func TestATabThatWasFrozenCatchesUpWithTheOthers(t *testing.T) {
 
 func (p *tab) freeze(state cdppage.SetWebLifecycleStateState) {
 	p.all.t.Helper()
-	err := chromedp.Do(p.ctx, chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+	p.Do(chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
 		_, err := cdp.Call(ctx, target, cdppage.SetWebLifecycleState, cdppage.SetWebLifecycleStateParams{State: state})
 		return err
 	}))
-	if err != nil {
-		p.all.t.Fatal(err)
-	}
 }
 
 func TestANetworkThatIsCutLosesNothing(t *testing.T) {
@@ -287,16 +253,13 @@ var networkConditions = cdp.Command[conditions, cdp.Empty]{Method: "Network.emul
 // network cuts the tab off, or joins it again.
 func (p *tab) network(on bool) {
 	p.all.t.Helper()
-	err := chromedp.Do(p.ctx, chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+	p.Do(chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
 		if _, err := cdp.Call(ctx, target, network.Enable, network.EnableParams{}); err != nil {
 			return err
 		}
 		_, err := cdp.Call(ctx, target, networkConditions, conditions{Offline: !on, Download: -1, Upload: -1})
 		return err
 	}))
-	if err != nil {
-		p.all.t.Fatal(err)
-	}
 }
 
 func TestWithoutLocksEachTabIsAClientOfItsOwn(t *testing.T) {

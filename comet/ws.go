@@ -308,12 +308,12 @@ func (c *conn) acknowledged(text string) error {
 	}
 	sh := c.group.shard
 	sh.mu.Lock()
-	sent := c.next - 1
+	last := c.cursor()
 	sh.mu.Unlock()
-	if cursor.Epoch != *c.node.epoch.Load() {
+	if cursor.Epoch != last.Epoch {
 		return nil
 	}
-	if cursor.Number > sent {
+	if cursor.Number > last.Number {
 		return neverSent()
 	}
 	c.node.received(c.group.user, c.types, cursor)

@@ -56,6 +56,7 @@ func (s *site) dial(t *testing.T) net.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
+	_ = c.SetDeadline(time.Now().Add(patience))
 	return c
 }
 
@@ -231,7 +232,7 @@ func TestOverTLSAWebSocketHearsOfTheDrain(t *testing.T) {
 	g := newRig(t)
 	s := g.node(nil)
 	x := s.raw(t, s.socketDoor(t, "tls"), "")
-	g.until("it is held", func() bool { return s.Connections() == 1 })
+	s.holds(1)
 	go s.Drain(t.Context(), 10*time.Millisecond)
 	if _, payload := x.next(); !strings.Contains(payload, `"reason":"going_away"`) {
 		t.Fatal(payload)
@@ -241,7 +242,7 @@ func TestOverTLSAWebSocketHearsOfTheDrain(t *testing.T) {
 
 func TestAWebSocketsClientThatDoesNotAnswerPingsIsTakenForDead(t *testing.T) {
 	g := newRig(t)
-	s := g.node(func(o *Options) { o.Heartbeat, o.Stall = 30*time.Millisecond, 50*time.Millisecond })
+	s := g.node(func(o *Options) { o.Heartbeat, o.Stall = 30*time.Millisecond, time.Second })
 	x := s.raw(t, s.dial(t), "")
 	if first, _ := x.next(); first != text {
 		t.Fatalf("the heartbeat is %#x", first)

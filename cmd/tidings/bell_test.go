@@ -6,18 +6,20 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"tidings/internal/chromiumtest"
 )
 
 const inBell = `document.getElementById("bell").shadowRoot`
 
 func TestTheBellCountsListsAndMarksByMouseAndByKeyboard(t *testing.T) {
 	u := startDemoUp(t, nil)
-	ctx := browser(t)
+	w := browser(t)
 	items := inBell + `.querySelectorAll("li .item")`
 	focused := inBell + `.activeElement`
-	send := func(example string) step { return click(`button[data-example="` + example + `"]`) }
-	press := func(key string) step { return chromedp.KeyEvent(key) }
-	do(t, ctx, chromedp.EmulateViewport(1280, 900), chromedp.Navigate(u.url+"/demo?lang=en"),
+	send := func(example string) chromiumtest.Step { return click(`button[data-example="` + example + `"]`) }
+	press := func(key string) chromiumtest.Step { return chromedp.KeyEvent(key) }
+	w.Do(chromedp.EmulateViewport(1280, 900), chromedp.Navigate(u.url+"/demo?lang=en"),
 		until(`document.getElementById("state").dataset.state === "open"`),
 		until(inBell+`.querySelector("button").getAttribute("aria-label") === "Messages, none unread" && `+inBell+`.querySelector(".badge").hidden`),
 		send("refund"), until(inBell+`.querySelector(".badge").textContent === "1"`),
@@ -25,16 +27,16 @@ func TestTheBellCountsListsAndMarksByMouseAndByKeyboard(t *testing.T) {
 		send("notice"), until(inBell+`.querySelector("button").getAttribute("aria-label") === "Messages, 2 unread"`))
 
 	// By keyboard.
-	do(t, ctx, until(`(`+inBell+`.querySelector("button").focus(), true)`), press(kb.Enter),
+	w.Do(until(`(`+inBell+`.querySelector("button").focus(), true)`), press(kb.Enter),
 		until(inBell+`.querySelector("button").getAttribute("aria-expanded") === "true"`),
 		until(items+`.length === 2 && `+inBell+`.querySelectorAll(".unread").length === 2`),
 		until(focused+`?.id === "title"`))
-	picture(t, ctx, "bell-wide")
-	do(t, ctx, press(kb.ArrowDown), until(focused+` === `+items+`[0]`), press(kb.End), until(focused+` === `+items+`[1]`),
+	w.Picture("bell-wide")
+	w.Do(press(kb.ArrowDown), until(focused+` === `+items+`[0]`), press(kb.End), until(focused+` === `+items+`[1]`),
 		press(kb.Escape), until(inBell+`.querySelector(".panel").hidden && `+focused+` === `+inBell+`.querySelector("button")`))
 
 	// By mouse: one is read, and the page beneath shows it too. A click elsewhere closes.
-	do(t, ctx, until(`(`+inBell+`.querySelector("button").click(), true)`),
+	w.Do(until(`(`+inBell+`.querySelector("button").click(), true)`),
 		until(`(document.getElementById("bell").addEventListener("choose", (e) => e.preventDefault()), `+items+`[1].click(), true)`), // the link would open a tab
 		until(inBell+`.querySelector(".badge").textContent === "1" && `+inBell+`.querySelectorAll(".unread").length === 1`),
 		until(`document.querySelectorAll("#live li.new").length === 1`),
@@ -45,24 +47,24 @@ func TestTheBellCountsListsAndMarksByMouseAndByKeyboard(t *testing.T) {
 		until(`document.querySelectorAll("#live li.new").length === 0`))
 
 	// In Chinese, on a phone, in the dark.
-	do(t, ctx, chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile), dark(), chromedp.Navigate(u.url+"/demo?lang=zh"),
+	w.Do(chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile), dark(), chromedp.Navigate(u.url+"/demo?lang=zh"),
 		until(`document.getElementById("state").dataset.state === "open"`), send("refund"),
 		until(inBell+`.querySelector("button").getAttribute("aria-label") === "消息，1 条未读"`),
 		until(`(document.getElementById("bell").open = true) && `+items+`.length === 4`),
 		until(`document.documentElement.scrollWidth <= document.documentElement.clientWidth`),
 		until(inBell+`.querySelector(".panel").getBoundingClientRect().right <= innerWidth`))
-	picture(t, ctx, "bell-phone")
+	w.Picture("bell-phone")
 }
 
 func TestWhatAMessageSaysIsTextInTheBell(t *testing.T) {
 	u := startDemoUp(t, nil)
-	ctx := browser(t)
+	w := browser(t)
 	evil := `{"order":"<img src=x onerror=alert(1)>","amount":"<script>alert(2)</script>"}`
-	do(t, ctx, chromedp.Navigate(u.url+"/demo?lang=en"), until(`document.getElementById("state").dataset.state === "open"`))
+	w.Do(chromedp.Navigate(u.url+"/demo?lang=en"), until(`document.getElementById("state").dataset.state === "open"`))
 	if _, errout, err := tidingsCommand(t, u.env, "send", "order.refund_requested", "--user", "lin", "--channel", "web", "--data", evil); err != nil {
 		t.Fatal(err, errout)
 	}
-	do(t, ctx, until(`(document.getElementById("bell").open = true) && `+inBell+`.querySelector("li .item")?.textContent.includes("<img src=x onerror=alert(1)>")`),
+	w.Do(until(`(document.getElementById("bell").open = true) && `+inBell+`.querySelector("li .item")?.textContent.includes("<img src=x onerror=alert(1)>")`),
 		until(inBell+`.querySelectorAll("img, script").length === 0`))
 
 	// A client of the page's own, with messages that no server of ours would let through.
@@ -78,13 +80,10 @@ func TestWhatAMessageSaysIsTextInTheBell(t *testing.T) {
   bell.open = true;
   return true;
 })()`
-	do(t, ctx, until(fake), until(`document.getElementById("other").shadowRoot.querySelectorAll(".item").length === 5`))
-	links, err := chromedp.Run(ctx, chromedp.Evaluate[[]string](`[...document.getElementById("other").shadowRoot.querySelectorAll("a.item")].map((a) => a.href)`))
-	if err != nil {
-		t.Fatal(err)
-	}
+	w.Do(until(fake), until(`document.getElementById("other").shadowRoot.querySelectorAll(".item").length === 5`))
+	links := chromiumtest.Ask[[]string](w, `[...document.getElementById("other").shadowRoot.querySelectorAll("a.item")].map((a) => a.href)`)
 	if got := strings.Join(links, " "); got != "https://shop.example/orders/1 "+u.url+"/orders/2" {
 		t.Errorf("links: %s", got)
 	}
-	do(t, ctx, until(`document.getElementById("other").shadowRoot.querySelector(".badge").textContent === "99+"`))
+	w.Do(until(`document.getElementById("other").shadowRoot.querySelector(".badge").textContent === "99+"`))
 }

@@ -8,7 +8,7 @@ import (
 
 func TestTheMessageCentreShowsWhatArrivesAndRemembersWhatIsRead(t *testing.T) {
 	u := startDemoUp(t, nil)
-	ctx := browser(t)
+	w := browser(t)
 	send := func(order string) {
 		t.Helper()
 		if _, errout, err := tidingsCommand(t, u.env, "send", "order.refund_requested", "--user", u.env["TIDINGS_USER"], "--channel", "web",
@@ -16,28 +16,28 @@ func TestTheMessageCentreShowsWhatArrivesAndRemembersWhatIsRead(t *testing.T) {
 			t.Fatal(err, errout)
 		}
 	}
-	do(t, ctx, chromedp.EmulateViewport(375, 800, chromedp.EmulateMobile), chromedp.Navigate(u.url+"/inbox?lang=en#token="+u.env["TIDINGS_TOKEN"]),
+	w.Do(chromedp.EmulateViewport(375, 800, chromedp.EmulateMobile), chromedp.Navigate(u.url+"/inbox?lang=en#token="+u.env["TIDINGS_TOKEN"]),
 		until(`document.getElementById("state").dataset.state === "open"`), until(`location.hash === ""`))
 	send("A-1")
-	do(t, ctx, until(`document.querySelectorAll("#list li.fresh.new").length === 1`), until(`document.getElementById("unread").textContent === "1"`),
+	w.Do(until(`document.querySelectorAll("#list li.fresh.new").length === 1`), until(`document.getElementById("unread").textContent === "1"`),
 		until(`document.querySelectorAll("#list b").length === 0`))
 	send("A-2")
-	do(t, ctx, until(`document.querySelectorAll("#list li.new").length === 2`), click("#list li:first-child button"),
+	w.Do(until(`document.querySelectorAll("#list li.new").length === 2`), click("#list li:first-child button"),
 		until(`document.querySelectorAll("#list li.new").length === 1 && document.getElementById("unread").textContent === "1"`),
 		until(`document.documentElement.scrollWidth <= document.documentElement.clientWidth`))
-	picture(t, ctx, "inbox-phone")
-	do(t, ctx, chromedp.Reload(), until(`document.querySelectorAll("#list li").length === 2 && document.querySelectorAll("#list li.new").length === 1`),
+	w.Picture("inbox-phone")
+	w.Do(chromedp.Reload(), until(`document.querySelectorAll("#list li").length === 2 && document.querySelectorAll("#list li.new").length === 1`),
 		click("#read-all"), until(`document.querySelectorAll("#list li.new").length === 0 && document.getElementById("unread").hidden`))
 }
 
 func TestTheEditorShowsATemplateAsItIsTyped(t *testing.T) {
 	u := startDemoUp(t, nil)
-	ctx := browser(t)
-	do(t, ctx, chromedp.EmulateViewport(1280, 900), chromedp.Navigate(u.url+"/console/applications/demo/types/order.refund_requested/templates/edit?lang=en&channel=sms&locale=zh-CN"),
+	w := browser(t)
+	w.Do(chromedp.EmulateViewport(1280, 900), chromedp.Navigate(u.url+"/console/applications/demo/types/order.refund_requested/templates/edit?lang=en&channel=sms&locale=zh-CN"),
 		chromedp.WaitVisible(chromedp.CSS("#password")), chromedp.SendKeys(chromedp.CSS("#password"), u.env["TIDINGS_ADMIN_TOKEN"]+"\n"),
 		chromedp.WaitVisible(chromedp.CSS("#preview .as-sms")), until(`document.querySelector("#preview .as-sms")?.textContent.includes("A-1001")`),
 		chromedp.SendKeys(chromedp.CSS("#body"), "<i>typed</i>"), until(`document.querySelector("#preview .as-sms").textContent.includes("<i>typed</i>")`),
 		until(`document.querySelectorAll("#preview i").length === 0`), until(`document.getElementById("preview").textContent.includes("SMS parts charged")`),
 		chromedp.SendKeys(chromedp.CSS("#body"), "{{ "), until(`document.querySelector("#preview .problem") !== null`))
-	picture(t, ctx, "editor")
+	w.Picture("editor")
 }

@@ -23,33 +23,34 @@ const module = "tidings"
 // allowed is the table: what of ours each package may import in its own code. "*" stands for one folder name, and a package
 // may always import those below itself. Its tests may import more: internal/* and the packages they set up.
 var allowed = map[string][]string{
-	".":                    {},
-	"sql":                  {"."},
-	"tasks":                {"."},
-	"templates":            {"."},
-	"auth":                 {"."},
-	"middleware":           {"."},
-	"comet":                {".", "auth", "middleware"},
-	"channels/*":           {".", "channels/once", "channels/bearer", "channels/guard", "channels/robot"}, // once: one HTTP call without a hidden second one; bearer: tokens and their signatures; guard: hosts that users name; robot: what bots share
-	"channels/web":         {".", "comet"},
-	"platform":             {".", "templates"},
-	"handlers":             {".", "tasks", "templates"},
-	"api":                  {".", "auth", "middleware", "platform", "templates"},
-	"console":              {".", "auth", "middleware", "platform", "templates"},
-	"client":               {}, // the standard library alone: it can be copied
-	"cmd/tidings":          {"*"},
-	"internal/sqltest":     {"sql", "internal/proctest"},
-	"internal/redistest":   {"internal/proctest"},
-	"internal/fleet":       {"internal/proctest"},
-	"internal/bench":       {".", "auth", "comet", "sql", "internal/failover", "internal/fleet", "internal/proctest", "internal/redistest", "internal/sqltest"},
-	"internal/chaos":       {"internal/fleet", "internal/kanneltest", "internal/proctest", "internal/redistest", "internal/sim/baidu", "internal/sqltest"},
-	"internal/failover":    {".", "internal/fleet", "internal/proctest", "internal/sim/gateway"},
-	"internal/kills":       {},
-	"internal/kanneltest":  {"internal/proctest", "internal/sim/operator"},
-	"internal/walk":        {},
-	"internal/sim/aliyun":  {"internal/sim/phones"}, // the SMS providers reach the same phones
-	"internal/sim/tencent": {"internal/sim/phones"},
-	"internal/sim/twilio":  {"internal/sim/phones"},
+	".":                     {},
+	"sql":                   {"."},
+	"tasks":                 {"."},
+	"templates":             {"."},
+	"auth":                  {"."},
+	"middleware":            {"."},
+	"comet":                 {".", "auth", "middleware"},
+	"channels/*":            {".", "channels/once", "channels/bearer", "channels/guard", "channels/robot"}, // once: one HTTP call without a hidden second one; bearer: tokens and their signatures; guard: hosts that users name; robot: what bots share
+	"channels/web":          {".", "comet"},
+	"platform":              {".", "templates"},
+	"handlers":              {".", "tasks", "templates"},
+	"api":                   {".", "auth", "middleware", "platform", "templates"},
+	"console":               {".", "auth", "middleware", "platform", "templates"},
+	"client":                {}, // the standard library alone: it can be copied
+	"cmd/tidings":           {"*"},
+	"internal/sqltest":      {"sql", "internal/proctest"},
+	"internal/redistest":    {"internal/proctest"},
+	"internal/fleet":        {"internal/proctest"},
+	"internal/bench":        {".", "auth", "comet", "sql", "internal/failover", "internal/fleet", "internal/proctest", "internal/redistest", "internal/sqltest"},
+	"internal/chaos":        {"internal/fleet", "internal/kanneltest", "internal/proctest", "internal/redistest", "internal/sim/baidu", "internal/sqltest"},
+	"internal/failover":     {".", "internal/fleet", "internal/proctest", "internal/sim/gateway"},
+	"internal/kills":        {},
+	"internal/kanneltest":   {"internal/proctest", "internal/sim/operator"},
+	"internal/walk":         {},
+	"internal/chromiumtest": {},
+	"internal/sim/aliyun":   {"internal/sim/phones"}, // the SMS providers reach the same phones
+	"internal/sim/tencent":  {"internal/sim/phones"},
+	"internal/sim/twilio":   {"internal/sim/phones"},
 }
 
 // required are the folders that the table speaks of; one that vanished or was renamed must be renamed here as well.

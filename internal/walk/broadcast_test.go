@@ -11,6 +11,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"tidings"
+	"tidings/internal/chromiumtest"
 )
 
 // notices makes an application with a published type for the web, and a merchant with people in two stores of two regions.
@@ -175,7 +176,7 @@ func write(t *testing.T, file, text string) {
 }
 
 // press presses what stands in a part of the page that is renewed: a click by coordinates may come between.
-func press(selector string) step {
+func press(selector string) chromiumtest.Step {
 	return sees(fmt.Sprintf(`(() => { const e = document.querySelector(%q); e?.click(); return !!e })()`, selector))
 }
 
@@ -183,33 +184,33 @@ func press(selector string) step {
 func castByConsole(t *testing.T, dev window, token string) {
 	t.Helper()
 	const live = `document.getElementById("progress")`
-	dev.do(visit("/console/broadcasts/new?application=web"), fill("#merchants", "web"), fill("#data", `{"order":"B-80"}`), fill("#send_at", "2027-01-02T09:00"), fill("#expires_at", "2027-01-06T09:00"),
+	dev.Do(visit("/console/broadcasts/new?application=web"), fill("#merchants", "web"), fill("#data", `{"order":"B-80"}`), fill("#send_at", "2027-01-02T09:00"), fill("#expires_at", "2027-01-06T09:00"),
 		fill("#remind", "24h"), fill("#rate", "50"), click(`input[name="must_read"]`), click(`button[value="preview"]`), reads("web-lin"))
-	dev.picture("walk-cast-preview")
-	dev.do(agree(), click(`button[value="send"]`), sees(`/^\/console\/broadcasts\/[0-9a-z]+$/.test(location.pathname)`), sees(`!!`+live),
+	dev.Picture("walk-cast-preview")
+	dev.Do(agree(), click(`button[value="send"]`), sees(`/^\/console\/broadcasts\/[0-9a-z]+$/.test(location.pathname)`), sees(`!!`+live),
 		press(`form[action$="/pause"] button`), sees(`!!document.querySelector('form[action$="/resume"]')`))
 	// What somebody else does shows by itself.
 	id := get[list[tidings.Broadcast]](root(t), "/v1/broadcasts?application=web").Data[0].ID
 	self := "/v1/broadcasts/" + id.String()
 	root(t).must(200, "POST", self+"/resume", nil)
-	dev.do(sees(`!!document.querySelector('form[action$="/pause"]')`))
-	dev.picture("walk-cast")
-	dev.do(fill("#rate", "20"), click(`form[action$="/rate"] button`), sees(`location.search.includes("saved") && document.getElementById("rate")?.value === "20"`),
+	dev.Do(sees(`!!document.querySelector('form[action$="/pause"]')`))
+	dev.Picture("walk-cast")
+	dev.Do(fill("#rate", "20"), click(`form[action$="/rate"] button`), sees(`location.search.includes("saved") && document.getElementById("rate")?.value === "20"`),
 		agree(), press(`form[action$="/cancel"] button`), sees(`!document.querySelector('form[action$="/cancel"]')`))
 	if b := get[tidings.Broadcast](root(t), self); b.State != tidings.BroadcastCanceled || b.Rate != 20 || b.CreatedBy != "web-dev" {
 		t.Errorf("it is %+v", b)
 	}
 	auditSays(t, "web-dev", "broadcast.pause", "broadcast.rate", "broadcast.cancel")
 
-	dev.do(visit("/console/broadcasts/new?application=web"), fill("#merchants", "web"), fill("#data", `{"order":"B-81"}`), click(`input[name="must_read"]`), agree(), click(`button[value="send"]`),
+	dev.Do(visit("/console/broadcasts/new?application=web"), fill("#merchants", "web"), fill("#data", `{"order":"B-81"}`), click(`input[name="must_read"]`), agree(), click(`button[value="send"]`),
 		sees(`!!`+live), sees(`document.querySelector("#progress progress").value === 100`))
 	id = get[list[tidings.Broadcast]](root(t), "/v1/broadcasts?application=web").Data[0].ID
 	as(t, token).must(200, "POST", "/v1/inbox/read", object{"ids": []string{id.String()}})
-	dev.do(click(`a[href$="/reads"]`), reads("100.0 %"), click("tbody a"), sees(`location.search.startsWith("?region=")`), click("tbody a"), sees(`location.search.includes("merchant=")`), click("tbody a"), sees(`location.search.includes("store=")`), reads("web-lin"))
-	dev.picture("walk-cast-reads")
-	dev.do(chromedp.EmulateViewport(375, 812, chromedp.EmulateMobile), chromedp.Reload(), reads("web-lin"))
-	dev.picture("walk-cast-reads-phone")
-	dev.do(visit("/console/broadcasts/"+id.String()), reads("100.0 %"))
-	dev.picture("walk-cast-phone")
-	dev.do(chromedp.EmulateViewport(1280, 812))
+	dev.Do(click(`a[href$="/reads"]`), reads("100.0 %"), click("tbody a"), sees(`location.search.startsWith("?region=")`), click("tbody a"), sees(`location.search.includes("merchant=")`), click("tbody a"), sees(`location.search.includes("store=")`), reads("web-lin"))
+	dev.Picture("walk-cast-reads")
+	dev.Do(chromedp.EmulateViewport(375, 812, chromedp.EmulateMobile), chromedp.Reload(), reads("web-lin"))
+	dev.Picture("walk-cast-reads-phone")
+	dev.Do(visit("/console/broadcasts/"+id.String()), reads("100.0 %"))
+	dev.Picture("walk-cast-phone")
+	dev.Do(chromedp.EmulateViewport(1280, 812))
 }

@@ -1,130 +1,53 @@
 package walk
 
 import (
-	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
 
 	"tidings"
+	"tidings/internal/chromiumtest"
 )
 
-// step is one thing that a person does or sees.
-type step = chromedp.Action[chromedp.Void]
+var sees, click = chromiumtest.Until, chromiumtest.Click
 
 // window is a headless Chromium of one person.
-type window struct {
-	t   *testing.T
-	ctx context.Context
-}
+type window struct{ chromiumtest.Window }
 
-// open starts a browser. What pages complain about (exceptions, refused scripts) fails the test; the 401 of a page
-// that asks to sign in first is no fault, nor is the 404 of one that is not there, nor what holds one of the words of expected.
+// open starts a browser. No fault are the 401 of a page that asks to sign in first, the 404 of one that is not there, and what holds one of the
+// words of expected.
 func open(t *testing.T, expected ...string) window {
 	t.Helper()
-	options := append([]chromedp.ExecAllocatorOption{}, chromedp.DefaultExecAllocatorOptions[:]...)
-	options = append(options, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("lang", "en-US"))
-	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
-	t.Cleanup(stop)
-	ctx, cancel := chromedp.NewContext(allocator)
-	t.Cleanup(cancel)
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatal(err)
-	}
-	said, listened := chromedp.Console(ctx), make(chan struct{})
-	go func() {
-		defer close(listened)
-		for m, err := range said {
-			if err == nil && (m.Type == chromedp.ConsoleException || m.Type == chromedp.ConsoleError) && !strings.Contains(m.Text, "401") && !strings.HasPrefix(m.URL, up.URL+"/console/none") &&
-				!slices.ContainsFunc(expected, func(word string) bool { return strings.Contains(m.Text, word) }) {
-				t.Errorf("the browser says: %s %s", m.Text, m.URL)
-			}
-		}
-	}()
-	t.Cleanup(func() { _ = chromedp.Cancel(ctx); <-listened })
-	w := window{t, ctx}
-	w.do(chromedp.EmulateViewport(1280, 900))
+	expected = append(expected, "401", up.URL+"/console/none")
+	w := window{chromiumtest.Open(t, func(complaint string) bool {
+		return slices.ContainsFunc(expected, func(word string) bool { return strings.Contains(complaint, word) })
+	})}
+	w.Do(chromedp.EmulateViewport(1280, 900))
 	return w
 }
 
-func (w window) do(steps ...step) {
-	w.t.Helper()
-	bounded, cancel := context.WithTimeout(w.ctx, 30*time.Second)
-	defer cancel()
-	if err := chromedp.Do(bounded, steps...); err != nil {
-		w.picture("failed")
-		w.t.Fatal(err)
-	}
+func reads(text string) chromiumtest.Step {
+	return sees(fmt.Sprintf("document.body.innerText.includes(%q)", text))
 }
-
-// picture keeps a screenshot for a person to look at, where TIDINGS_PICTURES says.
-func (w window) picture(name string) {
-	w.t.Helper()
-	dir := os.Getenv("TIDINGS_PICTURES")
-	if dir == "" {
-		return
-	}
-	png, err := chromedp.Run(w.ctx, chromedp.FullScreenshot(100))
-	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, name+".png"), png, 0o600)
-	}
-	if err != nil {
-		w.t.Error(err)
-	}
-}
-
-// again runs a step again when the page went away under it, before anything was done.
-func again(s step) step {
-	return func(ctx context.Context, target *chromedp.Target) (v chromedp.Void, err error) {
-		for range 20 {
-			if v, err = s(ctx, target); err == nil || !strings.Contains(err.Error(), "-32000") {
-				break
-			}
-		}
-		return v, err
-	}
-}
-
-// sees waits until an expression holds in the page, or in the one that comes after it.
-func sees(expression string) step {
-	seen := again(chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingTimeout(15*time.Second)))
-	return func(ctx context.Context, target *chromedp.Target) (chromedp.Void, error) {
-		v, err := seen(ctx, target)
-		if err != nil {
-			err = fmt.Errorf("until %s: %w", expression, err)
-		}
-		return v, err
-	}
-}
-
-func reads(text string) step { return sees(fmt.Sprintf("document.body.innerText.includes(%q)", text)) }
 
 // fill writes into a field as a person would, as far as scripts can tell.
-func fill(selector, text string) step {
+func fill(selector, text string) chromiumtest.Step {
 	return sees(fmt.Sprintf(`(() => { const e = document.querySelector(%q); if (!e) return false; e.value = %q; e.dispatchEvent(new Event("input", {bubbles: true})); return true })()`, selector, text))
 }
 
-// click clicks on what is visible; between finding it and pointing at it the page may be renewed.
-func click(selector string) step { return again(chromedp.Click(chromedp.CSS(selector))) }
-
 // agree answers every question of the page with yes.
-func agree() step { return sees(`(window.confirm = () => true, true)`) }
+func agree() chromiumtest.Step { return sees(`(window.confirm = () => true, true)`) }
 
-func visit(path string) step { return chromedp.Navigate(up.URL + path) }
+func visit(path string) chromiumtest.Step { return chromedp.Navigate(up.URL + path) }
 
 // signIn opens the console as an account.
 func (w window) signIn(account, secret string) {
-	w.t.Helper()
-	w.do(visit("/console"), chromedp.WaitVisible(chromedp.CSS("#password")))
-	w.picture("sign-in-" + account)
-	w.do(fill("#account", account), fill("#password", secret), click(`form[action="/console/sign-in"] button.first`), chromedp.WaitVisible(chromedp.CSS("nav")))
+	w.Do(visit("/console"), chromedp.WaitVisible(chromedp.CSS("#password")))
+	w.Picture("sign-in-" + account)
+	w.Do(fill("#account", account), fill("#password", secret), click(`form[action="/console/sign-in"] button.first`), chromedp.WaitVisible(chromedp.CSS("nav")))
 }
 
 func TestTheWalkInABrowser(t *testing.T) {
@@ -134,59 +57,59 @@ func TestTheWalkInABrowser(t *testing.T) {
 	}
 	dev, boss := open(t), open(t)
 	dev.signIn("web-dev", password)
-	dev.do(reads("申请"))
+	dev.Do(reads("申请"))
 	const app = "/console/applications/web"
 
 	// Apply, and be let in by another.
-	dev.do(visit("/console/apply"), fill("#name", "网站"), fill("#id", "web"), fill("#owner", "web@example.com"), fill("#purpose", "订单消息，发给门店"),
+	dev.Do(visit("/console/apply"), fill("#name", "网站"), fill("#id", "web"), fill("#owner", "web@example.com"), fill("#purpose", "订单消息，发给门店"),
 		click(`input[name="channels"][value="web"]`), click(`input[name="channels"][value="sms"]`), fill("#volume", "1000"))
-	dev.picture("walk-apply")
-	dev.do(click(`form[action="/console/apply"] button.first`), sees(`location.pathname !== "/console/apply"`))
+	dev.Picture("walk-apply")
+	dev.Do(click(`form[action="/console/apply"] button.first`), sees(`location.pathname !== "/console/apply"`))
 	boss.signIn("web-boss", password)
-	boss.do(visit("/console/review"), reads("网站"))
-	boss.picture("walk-review")
-	boss.do(visit(app), fill("#comment", "welcome"), click(`form[action$="/approve"] button.first`), sees(`!document.querySelector('form[action$="/approve"]')`))
+	boss.Do(visit("/console/review"), reads("网站"))
+	boss.Picture("walk-review")
+	boss.Do(visit(app), fill("#comment", "welcome"), click(`form[action$="/approve"] button.first`), sees(`!document.querySelector('form[action$="/approve"]')`))
 
 	// A key, a type, a template with its preview.
-	dev.do(visit(app), click("#keys summary"), fill("#key-name", "first"), sees(`(document.querySelectorAll('input[name="scopes"]').forEach((e) => e.checked = e.value.startsWith("messages:")), true)`),
+	dev.Do(visit(app), click("#keys summary"), fill("#key-name", "first"), sees(`(document.querySelectorAll('input[name="scopes"]').forEach((e) => e.checked = e.value.startsWith("messages:")), true)`),
 		click(`form[action$="/keys"] button.first`), reads("tdk_"))
-	dev.picture("walk-key")
-	dev.do(visit(app+"/type"), fill("#name", "order.paid"), sees(`(document.querySelectorAll('input[name="channels"]').forEach((e) => e.checked = ["web", "sms"].includes(e.value)), true)`),
+	dev.Picture("walk-key")
+	dev.Do(visit(app+"/type"), fill("#name", "order.paid"), sees(`(document.querySelectorAll('input[name="channels"]').forEach((e) => e.checked = ["web", "sms"].includes(e.value)), true)`),
 		fill(`input[name="variable.name"]`, "order"), fill(`input[name="variable.example"]`, "A-1"), click(`input[name="variable.required"]`))
-	dev.picture("walk-type")
-	dev.do(click(`form[action$="/type"] button.first`), sees(`location.pathname.includes("/types/order.paid")`))
-	dev.do(visit(app+"/types/order.paid/templates/edit?channel=web"), fill("#title", "订单已付款"), fill("#body", "订单 {{ order }} 已付款"),
+	dev.Picture("walk-type")
+	dev.Do(click(`form[action$="/type"] button.first`), sees(`location.pathname.includes("/types/order.paid")`))
+	dev.Do(visit(app+"/types/order.paid/templates/edit?channel=web"), fill("#title", "订单已付款"), fill("#body", "订单 {{ order }} 已付款"),
 		sees(`document.getElementById("preview").innerText.includes("订单 A-1 已付款")`))
-	dev.picture("walk-editor")
+	dev.Picture("walk-editor")
 	const version = app + "/types/order.paid/templates/web/zh-CN/1"
-	dev.do(click(`form[action$="/edit"] button.first`), sees(`location.pathname === "`+version+`"`),
+	dev.Do(click(`form[action$="/edit"] button.first`), sees(`location.pathname === "`+version+`"`),
 		click(`form[action$="/submit"] button.first`), sees(`!document.querySelector('form[action$="/submit"]')`))
-	dev.picture("walk-report")
+	dev.Picture("walk-report")
 
 	// The reviewer, and not the author.
-	dev.do(sees(`!document.querySelector('form[action$="/approve"]')`))
-	boss.do(visit(version), reads("订单 A-1 已付款"))
-	boss.picture("walk-judge")
-	boss.do(fill("#comment", "good"), click(`form[action$="/approve"] button.first`), sees(`!document.querySelector('form[action$="/approve"]')`))
-	dev.do(visit(version), click(`form[action$="/publish"] button.first`), sees(`!document.querySelector('form[action$="/publish"]')`))
+	dev.Do(sees(`!document.querySelector('form[action$="/approve"]')`))
+	boss.Do(visit(version), reads("订单 A-1 已付款"))
+	boss.Picture("walk-judge")
+	boss.Do(fill("#comment", "good"), click(`form[action$="/approve"] button.first`), sees(`!document.querySelector('form[action$="/approve"]')`))
+	dev.Do(visit(version), click(`form[action$="/publish"] button.first`), sees(`!document.querySelector('form[action$="/publish"]')`))
 
 	// The merchant's user looks at his page while the test message comes.
 	token := read[struct{ Token string }](t, root(t).must(201, "POST", "/v1/tokens?application=web", object{"user": "web-lin"})).Token
 	lin := open(t)
-	lin.do(visit("/inbox?lang=zh#token="+token), sees(`document.getElementById("state").dataset.state === "open"`), sees(`!location.hash`))
-	dev.do(visit("/console/send"), fill("#stores", "web-1"), fill("#data", `{"order":"B-79"}`), click(`button[value="preview"]`), reads("订单 B-79 已付款"), reads("web-lin"))
-	dev.picture("walk-preview")
-	dev.do(agree(), click(`button[value="send"]`), sees(`location.pathname.startsWith("/console/messages/")`))
-	lin.do(sees(`document.querySelectorAll("#list li").length === 1`), reads("订单 B-79 已付款"), sees(`document.getElementById("unread").textContent === "1"`))
-	lin.picture("walk-inbox")
-	lin.do(click("#list li button"), sees(`document.getElementById("unread").hidden`), visit("/inbox?lang=en"), reads("订单 B-79 已付款"),
+	lin.Do(visit("/inbox?lang=zh#token="+token), sees(`document.getElementById("state").dataset.state === "open"`), sees(`!location.hash`))
+	dev.Do(visit("/console/send"), fill("#stores", "web-1"), fill("#data", `{"order":"B-79"}`), click(`button[value="preview"]`), reads("订单 B-79 已付款"), reads("web-lin"))
+	dev.Picture("walk-preview")
+	dev.Do(agree(), click(`button[value="send"]`), sees(`location.pathname.startsWith("/console/messages/")`))
+	lin.Do(sees(`document.querySelectorAll("#list li").length === 1`), reads("订单 B-79 已付款"), sees(`document.getElementById("unread").textContent === "1"`))
+	lin.Picture("walk-inbox")
+	lin.Do(click("#list li button"), sees(`document.getElementById("unread").hidden`), visit("/inbox?lang=en"), reads("订单 B-79 已付款"),
 		sees(`[...document.getElementById("dimension").options].some((o) => o.value === "s:web-1")`), sees(`document.getElementById("unread").hidden`))
-	lin.do(chromedp.EmulateViewport(375, 812, chromedp.EmulateMobile), sees(`document.documentElement.scrollWidth <= document.documentElement.clientWidth`))
-	lin.picture("walk-inbox-phone")
+	lin.Do(chromedp.EmulateViewport(375, 812, chromedp.EmulateMobile), sees(`document.documentElement.scrollWidth <= document.documentElement.clientWidth`))
+	lin.Picture("walk-inbox-phone")
 
-	dev.do(chromedp.Reload(), reads("web-lin"))
-	dev.picture("walk-message")
-	boss.do(visit("/console/audit?actor=web-dev"), reads("template.submit"))
+	dev.Do(chromedp.Reload(), reads("web-lin"))
+	dev.Picture("walk-message")
+	boss.Do(visit("/console/audit?actor=web-dev"), reads("template.submit"))
 	castByConsole(t, dev, token)
 	auditSays(t, "web-boss", "application.approve", "template.approve")
 	everyPage(t)
@@ -218,18 +141,15 @@ func everyPage(t *testing.T) {
 				continue
 			}
 			want := map[string]string{"zh": "zh-CN", "en": "en"}[lang]
-			admin.do(visit(withLanguage(at.Replace(path), lang)), sees(fmt.Sprintf("document.readyState === 'complete' && document.documentElement.lang === %q", want)))
+			admin.Do(visit(withLanguage(at.Replace(path), lang)), sees(fmt.Sprintf("document.readyState === 'complete' && document.documentElement.lang === %q", want)))
 			for _, width := range []int64{1280, 375} {
-				admin.do(chromedp.EmulateViewport(width, 812))
-				var wide int
-				if over, err := chromedp.Run(admin.ctx, chromedp.Evaluate[int](`document.documentElement.scrollWidth - document.documentElement.clientWidth`)); err == nil {
-					wide = over
-				}
+				admin.Do(chromedp.EmulateViewport(width, 812))
+				wide := chromiumtest.Ask[int](admin.Window, `document.documentElement.scrollWidth - document.documentElement.clientWidth`)
 				if wide > 0 {
 					t.Errorf("%s in %s at %d px is %d px too wide", path, lang, width, wide)
 				}
 				name := strings.Trim(strings.NewReplacer("/", "-", "{", "", "}", "").Replace(path), "-")
-				admin.picture(fmt.Sprintf("page-%s-%s-%d", name, lang, width))
+				admin.Picture(fmt.Sprintf("page-%s-%s-%d", name, lang, width))
 			}
 		}
 	}

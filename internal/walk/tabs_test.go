@@ -2,15 +2,12 @@ package walk
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/chromedp/chromedp"
 
 	"tidings/internal/fleet"
 	"tidings/internal/proctest"
@@ -58,15 +55,11 @@ func TestTheTabsOfABrowserMissNothingWhenTheServerIsKilledAndWhenOneOfThemIsClos
 		t.Fatal(err)
 	}
 	first := open(t, "net::ERR_", "503") // the browser tells of a server that is not there
-	other, closeOther := chromedp.NewContext(first.ctx)
-	t.Cleanup(closeOther)
-	if err := chromedp.Do(other); err != nil { // the tab lives as long as this context
-		t.Fatal(err)
-	}
-	tabs := []window{first, {t, other}}
+	other := window{first.Tab()}
+	tabs := []window{first, other}
 	before := connections(t)
 	for _, w := range tabs {
-		w.do(visit("/inbox?lang=en#token="+token), hidden(`document.getElementById("state").dataset.state === "open"`))
+		w.Do(visit("/inbox?lang=en#token="+token), sees(`document.getElementById("state").dataset.state === "open"`))
 	}
 	total := 0
 	send := func(n int) {
@@ -81,8 +74,8 @@ func TestTheTabsOfABrowserMissNothingWhenTheServerIsKilledAndWhenOneOfThemIsClos
 	}
 	all := func(w window) {
 		t.Helper()
-		w.do(hidden(fmt.Sprintf(`document.querySelectorAll("#list li").length === %d`, total)),
-			hidden(fmt.Sprintf(`new Set([...document.querySelectorAll("#list li p:first-of-type")].map((p) => p.textContent)).size === %d`, total)))
+		w.Do(sees(fmt.Sprintf(`document.querySelectorAll("#list li").length === %d`, total)),
+			sees(fmt.Sprintf(`new Set([...document.querySelectorAll("#list li p:first-of-type")].map((p) => p.textContent)).size === %d`, total)))
 	}
 	send(3)
 	for _, w := range tabs {
@@ -107,18 +100,7 @@ func TestTheTabsOfABrowserMissNothingWhenTheServerIsKilledAndWhenOneOfThemIsClos
 	if err != nil {
 		t.Error(err)
 	}
-	closeOther() // one of the two tabs led; whichever it was, the first hears the rest
+	other.Close() // one of the two tabs led; whichever it was, the first hears the rest
 	send(3)
 	all(first)
-}
-
-// hidden waits for an expression in a tab that may be behind another one, where frames are rare.
-func hidden(expression string) step {
-	ask := chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingInterval(20*time.Millisecond), chromedp.WithPollingTimeout(20*time.Second))
-	return func(ctx context.Context, target *chromedp.Target) (v chromedp.Void, err error) {
-		if v, err = ask(ctx, target); err != nil {
-			err = fmt.Errorf("until %s: %w", expression, err)
-		}
-		return v, err
-	}
 }

@@ -151,10 +151,10 @@ func TestNothingOfTheCorpusIsMoreThanTextInTheMessageCentre(t *testing.T) {
 	plant(t)
 	token := read[struct{ Token string }](t, root(t).must(201, "POST", "/v1/tokens?application=xss", object{"user": "0xall"})).Token
 	w := open(t)
-	w.do(visit("/inbox#token="+token), sees(`document.getElementById("state").dataset.state === "open"`))
-	w.do(sees(fmt.Sprintf(`(document.getElementById("older").hidden || document.getElementById("older").click(), document.querySelectorAll("#list li").length === %d)`, len(corpus))))
-	w.do(reads(corpus[0]), reads(corpus[8]), sees(`document.querySelectorAll("[data-zq], #list img, #list svg, #list script, #list iframe, #list [href^='javascript' i]").length === 0`))
-	w.picture("xss-inbox")
+	w.Do(visit("/inbox#token="+token), sees(`document.getElementById("state").dataset.state === "open"`))
+	w.Do(sees(fmt.Sprintf(`(document.getElementById("older").hidden || document.getElementById("older").click(), document.querySelectorAll("#list li").length === %d)`, len(corpus))))
+	w.Do(reads(corpus[0]), reads(corpus[8]), sees(`document.querySelectorAll("[data-zq], #list img, #list svg, #list script, #list iframe, #list [href^='javascript' i]").length === 0`))
+	w.Picture("xss-inbox")
 }
 
 // filled is every field that some form has, with the same string in all that take text. What it asks for is refused.
