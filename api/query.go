@@ -49,12 +49,7 @@ func (q *query) err() error {
 }
 
 // clip keeps an invented name from filling our answer.
-func clip(s string) string {
-	if len(s) > 64 {
-		s = s[:64]
-	}
-	return strings.ToValidUTF8(s, "")
-}
+func clip(s string) string { return tidings.Clip(s, 64) }
 
 func (q *query) text(name string) string {
 	q.known = append(q.known, name)

@@ -63,7 +63,7 @@ func (a *Authenticator) SignIn(ctx context.Context, account, password string) (t
 			for _, name := range names {
 				a.failed.add(now, name)
 			}
-			err = errors.Join(err, a.people.Note(ctx, "session.begin refused", "account "+account[:min(len(account), 64)], map[string]string{"address": network(ip)}))
+			err = errors.Join(err, a.people.Note(ctx, "session.begin refused", "account "+tidings.Clip(account, 64), map[string]string{"address": network(ip)}))
 		}
 		return "", Principal{}, err
 	}

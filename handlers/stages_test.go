@@ -5,6 +5,7 @@ import (
 	dbsql "database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -324,6 +325,51 @@ func (m meddling) RouteWork(ctx context.Context, ss []tidings.Segment) (tidings.
 	w, err := m.DB.RouteWork(ctx, ss)
 	m.between()
 	return w, err
+}
+
+// slow lets something happen between what the deliver stage reads and the attempts that it commits.
+type slow struct {
+	*sql.DB
+	between func()
+}
+
+func (s slow) Outgoing(ctx context.Context, c tidings.Claim, items []tidings.Item) ([]tidings.Outgoing, error) {
+	out, err := s.DB.Outgoing(ctx, c, items)
+	s.between()
+	return out, err
+}
+
+func TestWhatIsOverBetweenReadingAndTheAttemptEndsWithoutACall(t *testing.T) {
+	for reason, statement := range map[tidings.Reason]string{
+		tidings.TimeRanOut:    "UPDATE deliveries SET expires_at = 1 WHERE user_id <> 'u00'",
+		tidings.CanceledByApp: "UPDATE messages SET canceled_at = 1", // whose deliveries the cancel did not see
+	} {
+		t.Run(string(reason), func(t *testing.T) {
+			eachWorld(t, func(t *testing.T, w *world, raw *dbsql.DB) {
+				m := w.accept(sms("u00", "u01", "u02"))[0]
+				s := w.until("deliver-sms")
+				w.stages["deliver-sms"] = handlers.Deliver(slow{w.db, sync.OnceFunc(func() { change(t, raw, statement) })}, w.board, time.Minute, slog.New(slog.DiscardHandler))
+				w.queue = append(w.queue, s)
+				w.run()
+				calls := 0
+				for _, d := range w.trace(m) {
+					switch {
+					case reason == tidings.TimeRanOut && d.User == "u00":
+						calls++
+						if d.State != tidings.Sent {
+							t.Errorf("%+v", d)
+						}
+					case d.Reason != reason || d.State != tidings.State(reason) || len(d.Attempts) > 0:
+						t.Errorf("%+v", d)
+					}
+				}
+				if len(w.sender.calls) != calls {
+					t.Errorf("%d calls, not %d", len(w.sender.calls), calls)
+				}
+				w.balanced()
+			})
+		})
+	}
 }
 
 func TestACancelBetweenReadingAndCommittingOfTheRouteStageCounts(t *testing.T) {

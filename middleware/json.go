@@ -262,7 +262,7 @@ func (s *shape) child(name []byte, seen *uint64) (*shape, *walkError) {
 // clip keeps an invented name from filling our answer.
 func clip(s string) string {
 	if len(s) > 64 {
-		return strings.ToValidUTF8(s[:64], "") + "..."
+		return tidings.Clip(s, 64) + "..."
 	}
 	return s
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"tidings"
@@ -132,7 +131,7 @@ func outgoingColumns(out []tidings.Outgoing) bulk {
 }
 
 // Begin commits an attempt at an integration for each delivery, with its key, before any call, and extends the claim by lease. It returns those that may be
-// sent, each with its attempt's id: what was canceled or has expired meanwhile is not among them. ErrStale: the claim
+// sent, each with its attempt's id: what was canceled or has expired meanwhile is not among them, and ends. ErrStale: the claim
 // is lost, and nothing may be sent.
 func (db *DB) Begin(ctx context.Context, c tidings.Claim, lease time.Duration, provider, integration string, out []tidings.Outgoing) ([]tidings.Outgoing, error) {
 	type key struct {
@@ -151,6 +150,7 @@ func (db *DB) Begin(ctx context.Context, c tidings.Claim, lease time.Duration, p
 	}
 	err := db.tx(ctx, func(t *tx) error {
 		begun = nil
+		clear(ids)
 		n, err := t.Exec(ctx, "extend-claim", int64(c.Segment.ID), c.Token, lease.Microseconds())
 		if err != nil {
 			return err
@@ -158,8 +158,13 @@ func (db *DB) Begin(ctx context.Context, c tidings.Claim, lease time.Duration, p
 		if n == 0 {
 			return tidings.ErrStale
 		}
-		if err := t.Select(ctx, &begun, "begin-deliveries", outgoingColumns(out), string(c.Segment.Channel)); err != nil || len(begun) == 0 {
+		if err := t.Select(ctx, &begun, "begin-deliveries", outgoingColumns(out), string(c.Segment.Channel)); err != nil {
 			return err
+		}
+		if len(begun) < len(out) {
+			if _, err := t.Exec(ctx, "end-unbegun", outgoingColumns(out), string(c.Segment.Channel)); err != nil || len(begun) == 0 {
+				return err
+			}
 		}
 		attempts, messages, ns := make([]int64, len(begun)), make([]int64, len(begun)), make([]int64, len(begun))
 		users, keys := make([]string, len(begun)), make([]string, len(begun))
@@ -250,11 +255,8 @@ func passedOn(s tidings.Settlement) int64 {
 	return 0
 }
 
-// clip keeps what a provider says from filling the table: 500 bytes, valid UTF-8, no NUL (PostgreSQL refuses it).
-func clip(s string) string {
-	s = strings.ReplaceAll(s, "\x00", "")
-	return strings.ToValidUTF8(s[:min(len(s), 500)], "")
-}
+// clip keeps what a provider says from filling the table.
+func clip(s string) string { return tidings.Clip(s, 500) }
 
 // Interrupted returns the attempts that a worker left under way on the deliveries of a claimed segment.
 func (db *DB) Interrupted(ctx context.Context, c tidings.Claim, out []tidings.Outgoing) ([]tidings.Settlement, error) {

@@ -249,19 +249,32 @@ func (db *DB) CancelKey(ctx context.Context, application, key string) (canceled 
 }
 
 func (t *tx) cancel(ctx context.Context, ids []int64) (int, error) {
+	if err := t.cancelSteps(ctx, ids); err != nil {
+		return 0, err
+	}
+	// Only now: a step that was becoming a message has committed it by the time that its row could be canceled.
 	var children []int64
 	if err := t.Select(ctx, &children, "children", columns(ids)); err != nil {
 		return 0, err
 	}
-	ids = append(ids, children...)
-	for _, q := range []string{"cancel-messages", "cancel-escalations"} {
-		if _, err := t.Exec(ctx, q, columns(ids)); err != nil {
+	if len(children) > 0 {
+		if err := t.cancelSteps(ctx, children); err != nil {
 			return 0, err
 		}
+		ids = append(ids, children...)
 	}
 	if err := t.cancelBroadcasts(ctx, ids); err != nil {
 		return 0, err
 	}
 	n, err := t.Exec(ctx, "cancel-deliveries", columns(ids))
 	return int(n), err
+}
+
+func (t *tx) cancelSteps(ctx context.Context, ids []int64) error {
+	for _, q := range []string{"cancel-messages", "cancel-escalations"} {
+		if _, err := t.Exec(ctx, q, columns(ids)); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"strings"
 
 	"tidings"
 )
@@ -94,7 +93,7 @@ func (db *DB) Receive(ctx context.Context, r tidings.Receipt) error {
 func (db *DB) kept(r tidings.Receipt) (raw, hash string) {
 	sum := sha256.Sum256([]byte(string(r.Kind) + "\x00" + r.Detail + "\x00" + r.Raw))
 	if r.Raw != "" {
-		raw = db.sealer.Seal(reportPlace(int64(r.Attempt)), strings.ToValidUTF8(strings.ReplaceAll(r.Raw[:min(len(r.Raw), maxRaw)], "\x00", ""), ""))
+		raw = db.sealer.Seal(reportPlace(int64(r.Attempt)), tidings.Clip(r.Raw, maxRaw))
 	}
 	return raw, db.sealer.Blind(hex.EncodeToString(sum[:]))
 }

@@ -99,7 +99,7 @@ func (p *Published) render(m tidings.Message, c tidings.Channel, name string, v 
 		r.Content, err = t.Render(values)
 	}
 	if err != nil {
-		r.Reason, r.Detail = tidings.TemplateFailed, err.Error()[:min(len(err.Error()), 500)]
+		r.Reason, r.Detail = tidings.TemplateFailed, tidings.Clip(err.Error(), 500)
 	} else if c == tidings.SMS {
 		r.Parts, _ = r.Content.SMS()
 	}

@@ -221,7 +221,7 @@ func (f field) render(data map[string]any, deadline time.Time) (s string, err er
 		}
 		return "", failure
 	}
-	return strings.ToValidUTF8(out.String(), ""), nil
+	return tidings.Clip(out.String(), out.Len()), nil
 }
 
 // bounded is a buffer that refuses to grow too large or to be written too long. A goroutine cannot be stopped from

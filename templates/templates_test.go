@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"tidings"
 	"tidings/templates"
@@ -146,4 +147,22 @@ func FuzzATemplateNeitherPanicsNorRunsAway(f *testing.F) {
 			t.Fatalf("%d bytes", len(c.Body))
 		}
 	})
+}
+
+// What every database takes is written whatever the data are: PostgreSQL would refuse the whole segment that it stands in.
+func TestWhatIsRenderedAndWhyItFailsIsTextWithoutNUL(t *testing.T) {
+	long := strings.Repeat("退", 400)
+	for body, data := range map[string]string{
+		`a{{ x | url_decode }}b`: `{"x":"%00%ff"}`,
+		`{{ x | times: 2 }}`:     `{"x":["` + long + `"]}`,
+		`é{{ x | times: 2 }}`:    `{"x":["` + long + `","a"]}`,
+		`{{ x | round: y }}`:     `{"x":"z` + long + `","y":"` + long + `"}`,
+	} {
+		p := templates.NewPublished([]tidings.Template{{Channel: tidings.Web, Locale: "zh-CN", Version: 1, Title: "t", Body: body}}, nil)
+		for _, r := range p.Append(nil, tidings.Message{Data: json.RawMessage(data)}, tidings.Web, "zh-CN", &templates.Values{}) {
+			if text := r.Content.Body + r.Detail; text == "" || !utf8.ValidString(text) || strings.Contains(text, "\x00") || len(r.Detail) > 500 {
+				t.Errorf("%s: %q", body, text)
+			}
+		}
+	}
 }

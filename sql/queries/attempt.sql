@@ -14,12 +14,21 @@ LEFT JOIN templates x ON $1 = 'sms' AND x.application = m.application AND x.type
 WHERE d.state IN ('queued', 'sending')
 
 -- name: begin-deliveries
--- Only what is still queued goes out: a canceled or expired one has left that state.
+-- Only what is still queued goes out, of a message that was not canceled: a delivery that came into being while a cancel was under way is
+-- queued still.
 UPDATE deliveries SET state = 'sending', reason = '', attempts = deliveries.attempts + 1, changed_at = now_us()
-FROM rows(message_id bigint, user_id text)
+FROM rows(message_id bigint, user_id text) JOIN messages m ON m.id = rows.message_id
 WHERE deliveries.message_id = rows.message_id AND deliveries.user_id = rows.user_id AND deliveries.channel = $1
-    AND deliveries.state = 'queued' AND deliveries.expires_at > now_us()
+    AND deliveries.state = 'queued' AND deliveries.expires_at > now_us() AND m.canceled_at = 0
 RETURNING deliveries.message_id, deliveries.user_id, deliveries.attempts AS n
+
+-- name: end-unbegun
+-- What begin-deliveries left queued is over. Nobody would look at it again once its segment has ended, so it ends here.
+UPDATE deliveries SET state = CASE WHEN m.canceled_at <> 0 THEN 'canceled' ELSE 'expired' END,
+    reason = CASE WHEN m.canceled_at <> 0 THEN 'canceled' ELSE 'expired' END, due_at = NULL, changed_at = now_us()
+FROM rows(message_id bigint, user_id text) JOIN messages m ON m.id = rows.message_id
+WHERE deliveries.message_id = rows.message_id AND deliveries.user_id = rows.user_id AND deliveries.channel = $1
+    AND deliveries.state = 'queued' AND (m.canceled_at <> 0 OR deliveries.expires_at <= now_us())
 
 -- name: insert-attempts
 INSERT INTO attempts (id, message_id, user_id, channel, n, key, provider, integration, state, started_at)
