@@ -2,7 +2,10 @@ package handlers_test
 
 import (
 	"context"
+	dbsql "database/sql"
+	"strings"
 	"testing"
+	"time"
 
 	"tidings"
 	"tidings/internal/sqltest"
@@ -96,5 +99,73 @@ func TestADiscardedVersionIsTakenBackAtOnce(t *testing.T) {
 		if b := w.balanced(); b.Deliveries[tidings.Canceled] != 1 || len(w.sender.calls) != 0 {
 			t.Errorf("%+v, %d calls", b.Deliveries, len(w.sender.calls))
 		}
+	})
+}
+
+// resumed is the work of another process, of which this one's memory of who is suspended does not know yet.
+const resumed = `UPDATE applications SET state = 'active'`
+
+func TestWhatIsHeldAfterItsApplicationWasResumedElsewhereGoesOnAtOnce(t *testing.T) {
+	for _, stage := range []string{"route", "deliver-sms", "sweep"} {
+		t.Run(stage, func(t *testing.T) {
+			eachWorld(t, func(t *testing.T, w *world, raw *dbsql.DB) {
+				ctx := context.Background()
+				m := w.accept(sms("u00"))[0]
+				at := w.until(strings.Replace(stage, "sweep", "route", 1))
+				must(t, w.db.SetApplicationState(ctx, "orders", tidings.ApplicationSuspended))
+				if suspended, err := w.db.Suspended(ctx); !suspended["orders"] || err != nil {
+					t.Fatal(suspended, err)
+				}
+				w.queue = append(w.queue, at)
+				if stage == "sweep" {
+					w.run()
+				}
+				change(t, raw, resumed)
+				if stage == "sweep" {
+					change(t, raw, "UPDATE deliveries SET due_at = 1")
+				} else {
+					w.run()
+					w.want(m, tidings.Held, tidings.AppSuspended)
+				}
+				if n := w.sweep(); n != 1 || len(w.sender.calls) != 1 {
+					t.Errorf("%d segments, %d calls: %+v", n, len(w.sender.calls), w.trace(m))
+				}
+			})
+		})
+	}
+}
+
+func TestStepsAndDigestsThatWaitedForAResumeGoOnWithIt(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world, raw *dbsql.DB) {
+		ctx := context.Background()
+		w.publish("summary", []tidings.Channel{tidings.SMS}, map[string]string{"zh-CN": "{{ count }}", "en-US": "{{ count }}"})
+		w.routeType(func(t *tidings.MessageType) {
+			escalating(tidings.UntilUser)(t)
+			t.Route.Steps = append(t.Route.Steps[:1:1], t.Route.Steps[2:]...)
+		})
+		events := tidings.MessageType{Application: "orders", Name: "refund", Lane: tidings.Normal, Channels: []tidings.Channel{tidings.SMS},
+			Variables: []tidings.Variable{{Name: "order", Type: tidings.VariableString}},
+			Digest:    &tidings.Digest{Window: 600, Channels: []tidings.Channel{tidings.SMS}, Type: "summary"}}
+		must(t, w.db.PutType(ctx, events))
+		start := time.Now().Truncate(time.Second)
+		w.at(start)
+		w.accept(message("step", tidings.Audience{Users: []string{"u00"}}, tidings.Web), sms("u03"))
+		w.run()
+		must(t, w.db.SetApplicationState(ctx, "orders", tidings.ApplicationSuspended))
+		w.at(start.Add(11 * time.Minute))
+		if w.sweep(); len(w.sender.calls) > 0 || number(t, raw, "SELECT count(*) FROM messages") != 2 {
+			t.Fatal("it goes on while it is suspended")
+		}
+		w.at(start.Add(12 * time.Minute))
+		if n := number(t, raw, "SELECT count(*) FROM deliveries WHERE reason = 'suspended' AND due_at > 0"); n != 1 {
+			t.Errorf("%d are held for it", n)
+		}
+		must(t, w.db.SetApplicationState(ctx, "orders", tidings.ApplicationActive))
+		w.sweep()
+		w.sweep() // the message of the step, and the digest, have their own stages
+		if n := number(t, raw, "SELECT count(*) FROM messages"); n != 2+2+1 || len(w.sender.calls) != 1 {
+			t.Errorf("%d messages, %d calls", n, len(w.sender.calls))
+		}
+		w.balanced()
 	})
 }

@@ -145,7 +145,7 @@ func (db *DB) SetApplicationState(ctx context.Context, id string, state tidings.
 			err = tidings.Errorf(tidings.Conflict, "the application %s is %s", id, r.State)
 		}
 		if err == nil && state == tidings.ApplicationActive {
-			_, err = t.Exec(ctx, "release-suspended", id)
+			err = t.resume(ctx, id)
 		}
 		return err
 	})

@@ -295,6 +295,9 @@ func (db *DB) Hold(ctx context.Context, c tidings.Channel, out []tidings.Outgoin
 		return nil
 	}
 	waits := ints(out, func(tidings.Outgoing) int64 { return wait().Microseconds() })
-	_, err := db.Exec(ctx, "hold-queued", append(outgoingColumns(out), waits), string(c), string(why))
-	return err
+	held := make([]tidings.Delivery, len(out))
+	for i, o := range out {
+		held[i] = tidings.Delivery{Message: o.Message, User: o.User, Channel: c, State: tidings.Held, Reason: why}
+	}
+	return db.burst(ctx, db.write, unlessResumed(held, do("hold-queued", append(outgoingColumns(out), waits), string(c), string(why)))...)
 }

@@ -32,9 +32,13 @@ func (r memberRow) group() [3]string { return [3]string{r.Application, r.Type, r
 // summarise makes the digests that are due. A delivery ends as gathered in the transaction that writes the digest, and it ends only
 // if it is still held: so each is in exactly one, whoever else gathers or adds at the same time. The users' rows are locked first,
 // so that two sweeps do not make two digests of one user's events.
-func (db *DB) summarise(ctx context.Context, suspended map[string]bool, limit int) (segments []tidings.Segment, err error) {
+func (db *DB) summarise(ctx context.Context, limit int) (segments []tidings.Segment, err error) {
 	err = db.tx(ctx, func(t *tx) error {
 		segments = nil
+		suspended, err := t.suspended(ctx)
+		if err != nil {
+			return err
+		}
 		var due []struct {
 			Application, Type string
 			User              string `db:"user_id"`
@@ -51,8 +55,10 @@ func (db *DB) summarise(ctx context.Context, suspended map[string]bool, limit in
 			applications, types, users = append(applications, d.Application), append(types, d.Type), append(users, d.User)
 		}
 		if len(late) > 0 {
-			if _, err := t.Exec(ctx, "put-off-digests", columns(unique(late)), suspendedPause.Microseconds()); err != nil {
-				return err
+			for _, q := range []string{"put-off-digested", "put-off-digests"} {
+				if _, err := t.Exec(ctx, q, columns(unique(late)), suspendedPause.Microseconds()); err != nil {
+					return err
+				}
 			}
 		}
 		if len(users) == 0 {

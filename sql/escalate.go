@@ -174,9 +174,13 @@ type escalationRow struct {
 
 // escalate accepts the steps of routes to others whose time has come, as messages of their own, where still nobody has read: the
 // rows of route and step are locked, so that a reading comes wholly before or wholly after, and two workers make one message.
-func (db *DB) escalate(ctx context.Context, suspended map[string]bool, limit int) (segments []tidings.Segment, err error) {
+func (db *DB) escalate(ctx context.Context, limit int) (segments []tidings.Segment, err error) {
 	err = db.tx(ctx, func(t *tx) error {
 		segments = nil
+		suspended, err := t.suspended(ctx)
+		if err != nil {
+			return err
+		}
 		var due []escalationRow
 		if err := t.Select(ctx, &due, "due-escalations", limit); err != nil || len(due) == 0 {
 			return err

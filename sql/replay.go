@@ -117,7 +117,7 @@ func (db *DB) CancelReplay(ctx context.Context, application string, id tidings.I
 }
 
 // replayAll goes on with the replays under way. What is wrong with one of them is told and does not keep the sweep from the rest of its work.
-func (db *DB) replayAll(ctx context.Context, _ map[string]bool, _ int) (segments []tidings.Segment, err error) {
+func (db *DB) replayAll(ctx context.Context, _ int) (segments []tidings.Segment, err error) {
 	var ids []int64
 	if err := db.Select(ctx, &ids, "running-replays"); err != nil {
 		return nil, err

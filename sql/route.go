@@ -201,7 +201,7 @@ func insertDeliveries(s tidings.Segment, ds []tidings.Delivery) []statement {
 	if len(ds) == 0 {
 		return nil
 	}
-	return []statement{do("insert-deliveries", columns(
+	return unlessResumed(ds, do("insert-deliveries", columns(
 		ints(ds, func(d tidings.Delivery) int64 { return int64(d.Message) }),
 		strs(ds, func(d tidings.Delivery) string { return d.User }),
 		strs(ds, func(d tidings.Delivery) string { return string(d.Channel) }),
@@ -211,7 +211,7 @@ func insertDeliveries(s tidings.Segment, ds []tidings.Delivery) []statement {
 		strs(ds, func(d tidings.Delivery) string { return d.Locale }),
 		ints(ds, func(d tidings.Delivery) int64 { return micros(d.DueAt) }),
 		ints(ds, func(d tidings.Delivery) int64 { return d.Number }),
-		ints(ds, func(d tidings.Delivery) int64 { return micros(d.ExpiresAt) })), s.Application, string(s.Lane), int64(s.ID))}
+		ints(ds, func(d tidings.Delivery) int64 { return micros(d.ExpiresAt) })), s.Application, string(s.Lane), int64(s.ID)))
 }
 
 // afterRoute are the segments of what goes out now: on the web what has its number.

@@ -110,6 +110,14 @@ func (d dueRow) next() (tidings.State, tidings.Reason) {
 	return tidings.Queued, tidings.NoReason
 }
 
+// pause is how long one of a suspended application is let lie.
+func (d dueRow) pause() time.Duration {
+	if d.State == string(tidings.UnknownEnd) {
+		return unknownPause
+	}
+	return suspendedPause
+}
+
 // Due puts deliveries whose time has come back on the conveyor: in segments of a batch of their own that accepted no
 // message, so that the balance can miss one of them.
 //
@@ -124,13 +132,13 @@ func (db *DB) Due(ctx context.Context, limit int) (segments []tidings.Segment, e
 	if err := db.Get(ctx, &n, "anything-due"); err != nil || n == 0 { // one look a second, and no transaction, while nothing is
 		return reminded, err
 	}
-	suspended, err := db.Suspended(ctx)
-	if err != nil {
-		return nil, err
-	}
 	var again []unknownRow
 	err = db.tx(ctx, func(t *tx) error {
 		segments, again = reminded, nil
+		suspended, err := t.suspended(ctx)
+		if err != nil {
+			return err
+		}
 		var due []dueRow
 		if err := t.Select(ctx, &due, "due-deliveries", limit); err != nil || len(due) == 0 {
 			return err
@@ -138,12 +146,12 @@ func (db *DB) Due(ctx context.Context, limit int) (segments []tidings.Segment, e
 		states, reasons, pauses := make([]string, len(due)), make([]string, len(due)), make([]int64, len(due))
 		for i := range due {
 			if due[i].suspended = suspended[due[i].Application]; due[i].suspended && due[i].Expired == 0 && due[i].Seen == 0 {
-				pauses[i] = suspendedPause.Microseconds()
+				pauses[i] = due[i].pause().Microseconds()
 			}
 			state, reason := due[i].next()
 			states[i], reasons[i] = string(state), string(reason)
 		}
-		_, err := t.Exec(ctx, "release-due", columns(
+		_, err = t.Exec(ctx, "release-due", columns(
 			ints(due, func(d dueRow) int64 { return d.Message }), strs(due, func(d dueRow) string { return d.User }),
 			strs(due, func(d dueRow) string { return d.Channel }), states, reasons, pauses))
 		if err != nil {
@@ -170,10 +178,10 @@ func (db *DB) Due(ctx context.Context, limit int) (segments []tidings.Segment, e
 			db.metrics.settled(r.Channel, r.Provider, "policy", r.N)
 		}
 	}
-	for _, more := range []func(context.Context, map[string]bool, int) ([]tidings.Segment, error){db.escalate, db.summarise, db.replayAll} {
+	for _, more := range []func(context.Context, int) ([]tidings.Segment, error){db.escalate, db.summarise, db.replayAll} {
 		if err == nil {
 			var made []tidings.Segment
-			made, err = more(ctx, suspended, limit)
+			made, err = more(ctx, limit)
 			segments = append(segments, made...)
 		}
 	}

@@ -32,8 +32,28 @@ UPDATE applications SET state = $2, changed_at = now_us() WHERE id = $1 AND stat
 -- name: suspended-applications
 SELECT id FROM applications WHERE state = 'suspended'
 
+-- name: share-suspended
+-- Read before anything is held for it: a resume that is under way is waited for, and one that comes waits for us and sees what we held.
+SELECT id FROM applications WHERE state = 'suspended' {share}
+
 -- name: release-suspended
 UPDATE deliveries SET due_at = now_us() WHERE due_at IS NOT NULL AND state = 'held' AND reason = 'suspended' AND application = $1
+
+-- name: release-suspended-digests
+UPDATE digest_items SET due_at = now_us() FROM deliveries d
+WHERE digest_items.digest = 0 AND digest_items.application = $1 AND d.message_id = digest_items.message_id AND d.user_id = digest_items.user_id
+    AND d.channel = digest_items.channel AND d.state = 'held' AND d.reason = 'suspended'
+
+-- name: release-suspended-steps
+UPDATE escalations SET due_at = now_us() FROM messages m
+WHERE escalations.due_at IS NOT NULL AND escalations.state = 'held' AND escalations.reason = 'suspended' AND m.id = escalations.message_id AND m.application = $1
+
+-- name: wake-resumed
+-- What was held for an application that is suspended no more.
+UPDATE deliveries SET due_at = now_us() FROM rows(message_id bigint, user_id text, channel text)
+WHERE deliveries.message_id = rows.message_id AND deliveries.user_id = rows.user_id AND deliveries.channel = rows.channel
+    AND deliveries.state = 'held' AND deliveries.reason = 'suspended'
+    AND NOT EXISTS (SELECT 1 FROM applications a WHERE a.id = deliveries.application AND a.state = 'suspended')
 
 -- name: create-key
 INSERT INTO keys (id, kind, application, dimension, role, account, made_by, name, scopes, types, channels, hash, last4, expires_at, created_at)

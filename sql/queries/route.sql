@@ -123,6 +123,12 @@ WHERE deliveries.message_id = rows.message_id AND deliveries.user_id = rows.user
 UPDATE digest_items SET digest = rows.digest FROM rows(message_id bigint, user_id text, channel text, digest bigint)
 WHERE digest_items.message_id = rows.message_id AND digest_items.user_id = rows.user_id AND digest_items.channel = rows.channel
 
+-- name: put-off-digested
+-- What is due to be gathered for suspended applications, by whose reason their resuming finds it.
+UPDATE deliveries SET reason = 'suspended', due_at = now_us() + $1, changed_at = now_us() FROM digest_items i
+WHERE i.digest = 0 AND i.due_at <= now_us() AND EXISTS (SELECT 1 FROM rows(application text) WHERE rows.application = i.application)
+    AND deliveries.message_id = i.message_id AND deliveries.user_id = i.user_id AND deliveries.channel = i.channel AND deliveries.state = 'held'
+
 -- name: put-off-digests
 UPDATE digest_items SET due_at = now_us() + $1
 WHERE digest = 0 AND EXISTS (SELECT 1 FROM rows(application text) WHERE rows.application = digest_items.application) AND due_at <= now_us()
