@@ -139,8 +139,8 @@ func (db *DB) Due(ctx context.Context, limit int) (segments []tidings.Segment, e
 		if err != nil {
 			return err
 		}
-		var due []dueRow
-		if err := t.Select(ctx, &due, "due-deliveries", limit); err != nil || len(due) == 0 {
+		due, err := t.due(ctx, limit)
+		if err != nil || len(due) == 0 {
 			return err
 		}
 		states, reasons, pauses := make([]string, len(due)), make([]string, len(due)), make([]int64, len(due))
@@ -186,6 +186,18 @@ func (db *DB) Due(ctx context.Context, limit int) (segments []tidings.Segment, e
 		}
 	}
 	return segments, err
+}
+
+// due are deliveries whose time has come, the most urgent lane's first.
+func (t *tx) due(ctx context.Context, limit int) (due []dueRow, err error) {
+	for _, lane := range tidings.Lanes {
+		var some []dueRow
+		if err := t.Select(ctx, &some, "due-deliveries", limit-len(due), string(lane)); err != nil {
+			return nil, err
+		}
+		due = append(due, some...)
+	}
+	return due, nil
 }
 
 type unknownRow struct {

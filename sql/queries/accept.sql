@@ -24,4 +24,4 @@ SELECT id, parent, batch, lane, application, stage, channel, part, size, broadca
 FROM rows(id bigint, parent bigint, batch bigint, lane text, application text, stage text, channel text, part bigint, size bigint, broadcast bigint, items text)
 
 -- name: forget-keys
-DELETE FROM idempotency_keys WHERE created_at < now_us() - $1
+DELETE FROM idempotency_keys WHERE created_at < (SELECT now_us()) - $1

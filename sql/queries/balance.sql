@@ -16,9 +16,9 @@ SELECT state, count(*) AS n FROM deliveries GROUP BY state
 -- name: balance-overdue
 -- Past their time: segments nobody has touched, deliveries nobody has released, and deliveries under way although no
 -- segment is left that would move them.
-SELECT 'segment ' || id AS place FROM segments WHERE finished_at IS NULL AND touched_at < now_us() - $1
+SELECT 'segment ' || id AS place FROM segments WHERE finished_at IS NULL AND touched_at < (SELECT now_us()) - $1
 UNION ALL
-SELECT 'message ' || message_id || ' ' || user_id || ' ' || channel FROM deliveries WHERE due_at < now_us() - $1
+SELECT 'message ' || message_id || ' ' || user_id || ' ' || channel FROM deliveries WHERE due_at < (SELECT now_us()) - $1
 UNION ALL
 SELECT 'replay ' || id FROM replays WHERE state = 'running' AND changed_at < now_us() - $1
 UNION ALL

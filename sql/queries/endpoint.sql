@@ -43,7 +43,7 @@ SELECT application, events FROM endpoints WHERE state = 'active' ORDER BY applic
 
 -- name: due-endpoints
 SELECT e.id FROM endpoints e WHERE e.state = 'active' AND e.next_at <= now_us()
-    AND EXISTS (SELECT 1 FROM events x WHERE x.endpoint = e.id AND x.due_at IS NOT NULL AND x.due_at <= now_us())
+    AND (SELECT min(x.due_at) FROM events x WHERE x.endpoint = e.id AND x.due_at IS NOT NULL) <= now_us()
 ORDER BY e.id
 
 -- name: endpoint-to-call
@@ -54,7 +54,7 @@ FROM endpoints WHERE id = $1 AND state = 'active' AND next_at <= now_us()
 -- name: due-events
 SELECT id, endpoint, application, type, message_id, message_type, user_id, channel, reason, subject, at, state, calls, claim, coalesce(due_at, 0) AS due_at, until_at,
     called_at, status, error
-FROM events WHERE endpoint = $1 AND due_at IS NOT NULL AND due_at <= now_us() ORDER BY due_at, id LIMIT $2 {lock skip}
+FROM events WHERE endpoint = $1 AND due_at IS NOT NULL AND due_at <= (SELECT now_us()) ORDER BY due_at, id LIMIT $2 {lock skip}
 
 -- name: claim-events
 -- Until the lease ends nobody else takes them; a worker that died in its call leaves them to the next one.

@@ -12,7 +12,7 @@ SELECT user_id, what, message_id, channel, at, until
 FROM rows(user_id text, what text, message_id bigint, channel text, at bigint, until bigint) WHERE true ON CONFLICT DO NOTHING
 
 -- name: forget-remembered
-DELETE FROM remembered WHERE until < now_us()
+DELETE FROM remembered WHERE until < (SELECT now_us())
 
 -- name: collapse-waiting
 -- One that another transaction has in hand is leaving, and is not taken back: to wait for it could be a deadlock.

@@ -1,12 +1,12 @@
 -- name: anything-to-ask
-SELECT CASE WHEN EXISTS (SELECT 1 FROM attempts WHERE ask_at IS NOT NULL AND ask_at <= now_us()) THEN 1 ELSE 0 END
+SELECT CASE WHEN (SELECT min(ask_at) FROM attempts WHERE ask_at IS NOT NULL) <= now_us() THEN 1 ELSE 0 END
 
 -- name: take-questions
 -- Whoever takes a question moves it to its next time, twice as far away as the last: nobody else asks it meanwhile, and one whose
 -- taker dies is asked again by itself. The last has no next time.
 UPDATE attempts SET asked = attempts.asked + 1,
     ask_at = CASE WHEN attempts.asked + 1 >= $2 THEN NULL ELSE now_us() + (CAST($3 AS bigint) << CAST(attempts.asked AS integer)) END
-WHERE id IN (SELECT id FROM attempts WHERE ask_at IS NOT NULL AND ask_at <= now_us() ORDER BY ask_at LIMIT $1 {lock skip})
+WHERE id IN (SELECT id FROM attempts WHERE ask_at IS NOT NULL AND ask_at <= (SELECT now_us()) ORDER BY ask_at LIMIT $1 {lock skip})
 RETURNING id
 
 -- name: questions

@@ -169,9 +169,9 @@ LEFT JOIN contents c ON c.message_id = rows.message_id AND c.channel = 'web' AND
 
 -- name: canceled-messages
 -- Those of messages that were taken back since they were read, which was a few minutes ago at the most. Mostly nobody has
--- taken back anything in that time, and then one look at a partial index that is nearly empty is all that it costs.
+-- taken back anything in that time, and then one look at the end of an index is all that it costs.
 SELECT m.id FROM rows(id bigint) JOIN messages m ON m.id = rows.id
-WHERE m.canceled_at <> 0 AND EXISTS (SELECT 1 FROM messages WHERE canceled_at <> 0 AND canceled_at > now_us() - 300000000)
+WHERE m.canceled_at <> 0 AND (SELECT max(canceled_at) FROM messages WHERE canceled_at <> 0) > now_us() - 300000000
 
 -- name: lock-inboxes
 -- In order of id, like every writer, so that two of them never wait for each other.

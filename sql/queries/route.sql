@@ -60,7 +60,7 @@ SELECT r.message_id FROM rows(id bigint) JOIN routes r ON r.family = rows.id AND
 SELECT e.message_id, e.step, e.target, e.channels, r.until, r.read_at, m.application, m.type, m.lane, m.data, m.expires_at,
     m.collapse_key, m.cancellation_key, m.canceled_at, now_us() AS now
 FROM escalations e CROSS JOIN routes r CROSS JOIN messages m
-WHERE e.due_at IS NOT NULL AND e.due_at <= now_us() AND r.message_id = e.message_id AND m.id = e.message_id
+WHERE e.due_at IS NOT NULL AND e.due_at <= (SELECT now_us()) AND r.message_id = e.message_id AND m.id = e.message_id
     AND NOT EXISTS (SELECT 1 FROM broadcasts b WHERE b.id = e.message_id AND b.state = 'paused')
 ORDER BY e.due_at LIMIT $1 {lock er skip}
 
@@ -98,7 +98,7 @@ SELECT message_id, user_id, channel, application, type, ready_at, due_at
 FROM rows(message_id bigint, user_id text, channel text, application text, type text, ready_at bigint, due_at bigint)
 
 -- name: due-digests
-SELECT DISTINCT application, type, user_id FROM digest_items WHERE digest = 0 AND due_at <= now_us() LIMIT $1
+SELECT DISTINCT application, type, user_id FROM digest_items WHERE digest = 0 AND due_at <= (SELECT now_us()) LIMIT $1
 
 -- name: digest-members
 -- All that may be gathered of what is due, with what the digest says of each.
@@ -126,12 +126,12 @@ WHERE digest_items.message_id = rows.message_id AND digest_items.user_id = rows.
 -- name: put-off-digested
 -- What is due to be gathered for suspended applications, by whose reason their resuming finds it.
 UPDATE deliveries SET reason = 'suspended', due_at = now_us() + $1, changed_at = now_us() FROM digest_items i
-WHERE i.digest = 0 AND i.due_at <= now_us() AND EXISTS (SELECT 1 FROM rows(application text) WHERE rows.application = i.application)
+WHERE i.digest = 0 AND i.due_at <= (SELECT now_us()) AND EXISTS (SELECT 1 FROM rows(application text) WHERE rows.application = i.application)
     AND deliveries.message_id = i.message_id AND deliveries.user_id = i.user_id AND deliveries.channel = i.channel AND deliveries.state = 'held'
 
 -- name: put-off-digests
 UPDATE digest_items SET due_at = now_us() + $1
-WHERE digest = 0 AND EXISTS (SELECT 1 FROM rows(application text) WHERE rows.application = digest_items.application) AND due_at <= now_us()
+WHERE digest = 0 AND EXISTS (SELECT 1 FROM rows(application text) WHERE rows.application = digest_items.application) AND due_at <= (SELECT now_us())
 
 -- name: archive-digests
 UPDATE notifications SET archived_at = now_us(), seen_at = now_us()

@@ -34,13 +34,19 @@ WHERE id = $1 AND claim = $2 AND coalesce(finished_at, 0) = 0 AND claim_until > 
 UPDATE segments SET claim_until = 0, touched_at = 0 WHERE id = $1 AND claim = $2 AND coalesce(finished_at, 0) = 0
 
 -- name: lost-segments
--- Open segments that nobody has touched within the grace, one of each application in turn, so that a large backlog of
--- one does not stand before the others.
+-- Open segments that nobody has touched within the grace: of each lane the oldest, so that none is hidden behind another's backlog, and
+-- of these one of each application in turn.
 SELECT id, parent, batch, lane, application, stage, channel, part, size, broadcast, try, touched_at
 FROM (SELECT s.*, row_number() OVER (PARTITION BY lane, application ORDER BY touched_at, id) AS turn
-      FROM (SELECT id, parent, batch, lane, application, stage, channel, part, size, broadcast, try, touched_at FROM segments
-            WHERE finished_at IS NULL AND touched_at < now_us() - $1 AND claim_until < now_us()
-            ORDER BY touched_at LIMIT 20000) s) t
+      FROM (SELECT * FROM (SELECT id, parent, batch, lane, application, stage, channel, part, size, broadcast, try, touched_at FROM segments
+                WHERE lane = 'critical' AND finished_at IS NULL AND touched_at < (SELECT now_us()) - $1 AND claim_until < now_us()
+                ORDER BY touched_at LIMIT 10000) c
+            UNION ALL SELECT * FROM (SELECT id, parent, batch, lane, application, stage, channel, part, size, broadcast, try, touched_at FROM segments
+                WHERE lane = 'normal' AND finished_at IS NULL AND touched_at < (SELECT now_us()) - $1 AND claim_until < now_us()
+                ORDER BY touched_at LIMIT 10000) n
+            UNION ALL SELECT * FROM (SELECT id, parent, batch, lane, application, stage, channel, part, size, broadcast, try, touched_at FROM segments
+                WHERE lane = 'bulk' AND finished_at IS NULL AND touched_at < (SELECT now_us()) - $1 AND claim_until < now_us()
+                ORDER BY touched_at LIMIT 10000) b) s) t
 ORDER BY turn, touched_at LIMIT $2
 
 -- name: raise-try
@@ -53,9 +59,12 @@ UPDATE segments SET touched_at = now_us() FROM rows(id bigint, try bigint)
 WHERE segments.id = rows.id AND segments.try = rows.try AND coalesce(segments.finished_at, 0) = 0
 
 -- name: anything-due
-SELECT CASE WHEN EXISTS (SELECT 1 FROM deliveries WHERE due_at IS NOT NULL AND due_at <= now_us())
-    OR EXISTS (SELECT 1 FROM escalations WHERE due_at IS NOT NULL AND due_at <= now_us())
-    OR EXISTS (SELECT 1 FROM digest_items WHERE digest = 0 AND due_at <= now_us())
+-- The least of an index, and not EXISTS with a comparison: the clock is no constant, so that PostgreSQL would compare all that are not due.
+SELECT CASE WHEN (SELECT min(due_at) FROM deliveries WHERE lane = 'critical' AND due_at IS NOT NULL) <= now_us()
+    OR (SELECT min(due_at) FROM deliveries WHERE lane = 'normal' AND due_at IS NOT NULL) <= now_us()
+    OR (SELECT min(due_at) FROM deliveries WHERE lane = 'bulk' AND due_at IS NOT NULL) <= now_us()
+    OR (SELECT min(due_at) FROM escalations WHERE due_at IS NOT NULL) <= now_us()
+    OR (SELECT min(due_at) FROM digest_items WHERE digest = 0) <= now_us()
     OR EXISTS (SELECT 1 FROM replays WHERE state = 'running') THEN 1 ELSE 0 END
 
 -- name: due-deliveries
@@ -64,7 +73,7 @@ SELECT message_id, user_id, channel, application, lane, state, reason, CASE WHEN
     CASE WHEN state = 'held' AND instr(decided, 'route held') > 0 AND (
         EXISTS (SELECT 1 FROM notifications n WHERE n.user_id = deliveries.user_id AND n.message_id = deliveries.message_id AND n.read_at > 0)
         OR EXISTS (SELECT 1 FROM routes r WHERE r.message_id = deliveries.message_id AND r.read_at > 0)) THEN 1 ELSE 0 END AS seen
-FROM deliveries WHERE due_at IS NOT NULL AND due_at <= now_us() AND NOT (state = 'held' AND instr(decided, 'digest held') > 0)
+FROM deliveries WHERE lane = $2 AND due_at IS NOT NULL AND due_at <= (SELECT now_us()) AND NOT (state = 'held' AND instr(decided, 'digest held') > 0)
 ORDER BY due_at LIMIT $1 {lock skip}
 
 -- name: release-due
