@@ -89,6 +89,7 @@ type Outgoing struct {
 	Attempt int // attempts made before
 	Before  []Before
 	Call    Call
+	Sealed  bool // the address cannot be opened: it stands there, under a secret that we do not have
 }
 
 // Before is an earlier attempt of a delivery.

@@ -105,7 +105,7 @@ func (a *Asker) ask(ctx context.Context, q tidings.Asked) error {
 	}
 	asking, cancel := context.WithTimeout(ctx, askPatience)
 	defer cancel()
-	r, err := sender.Query(asking, q.Question)
+	r, err := safely(func() (tidings.Receipt, error) { return sender.Query(asking, q.Question) })
 	if err != nil {
 		if ctx.Err() == nil {
 			a.log.Warn("a provider could not be asked", "integration", q.Integration, "attempt", q.Attempt, "error", err)

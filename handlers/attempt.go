@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -93,7 +94,10 @@ func (d delivering) call(ctx context.Context, line tidings.Line, into []tidings.
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	began := time.Now()
-	results := f(ctx)
+	results, err := safely(func() ([]tidings.Result, error) { return f(ctx), nil })
+	if err != nil {
+		results = tidings.Results(len(out), tidings.Accepted{}, err)
+	}
 	if len(results) != len(out) {
 		results = tidings.Results(len(out), tidings.Accepted{}, errAnswer)
 	}
@@ -105,6 +109,16 @@ func (d delivering) call(ctx context.Context, line tidings.Line, into []tidings.
 			d.log.Warn("deliver", "channel", d.claim.Segment.Channel, "integration", line.Integration, "attempt", o.Call.Attempt, "error", failure)
 		}
 	}
+}
+
+// safely has a driver's panic end nothing but its own call, of which nobody knows then what became.
+func safely[T any](f func() (T, error)) (v T, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the driver panicked: %v", p)
+		}
+	}()
+	return f()
 }
 
 // verdict is what a call says of its integration: of a batch the gravest.

@@ -220,7 +220,7 @@ func TestARemindersAudienceIsWhoHasNotRead(t *testing.T) {
 			_, err := db.Mark(ctx, u, tidings.MarkRead, []tidings.ID{id}, 0)
 			must(t, err)
 		}
-		_, err := db.Due(ctx, 100) // the sweep sends it
+		_, err := db.Tend(ctx)
 		must(t, err, remind(db))
 		w.run()
 		b, err := db.Broadcast(ctx, "orders", id)

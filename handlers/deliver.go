@@ -187,7 +187,7 @@ func (c *chunks) run(send func() ([]tidings.Item, error)) bool {
 	done := make(chan struct{})
 	c.wg.Go(func() {
 		defer close(done)
-		again, err := send()
+		again, err := safely(send)
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.again, c.err = append(c.again, again...), errors.Join(c.err, err)

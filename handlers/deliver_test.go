@@ -7,11 +7,14 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"tidings"
 	"tidings/handlers"
+	"tidings/internal/sqltest"
+	"tidings/sql"
 )
 
 // die begins the attempts of a segment and goes no further: what a worker leaves that is killed while it calls.
@@ -292,4 +295,62 @@ func (w *world) phones(prefix string, n int) (users []string) {
 		must(w.t, w.db.PutUsers(ctx, []tidings.User{{ID: u, Name: "Phone"}}), w.db.PutAddresses(ctx, u, []tidings.Address{{Channel: tidings.SMS, Value: fmt.Sprintf("+861380013%04d", i)}}))
 	}
 	return users
+}
+
+func TestADriversPanicIsOneCallOfWhichNobodyKnows(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world, _ *dbsql.DB) {
+		w.sender.reply = func(c tidings.Call) error {
+			if c.User == "u01" {
+				panic("a map that is nil")
+			}
+			return nil
+		}
+		m := w.accept(sms("u00", "u01", "u02"))[0]
+		w.run()
+		for _, d := range w.trace(m) {
+			want, reason := tidings.Sent, tidings.NoReason
+			if d.User == "u01" {
+				want, reason = tidings.UnknownEnd, tidings.ProviderSilent
+			}
+			if d.State != want || d.Reason != reason {
+				t.Errorf("%+v", d)
+			}
+		}
+		w.balanced()
+	})
+}
+
+// picky is a sealer that cannot open one address any more.
+type picky struct{ broken *string }
+
+func (picky) Seal(_, value string) string { return "sealed " + value }
+func (picky) Blind(value string) string   { return value }
+func (picky) Prefix() string              { return "sealed " }
+func (k picky) Open(_, sealed string) (string, error) {
+	if value := strings.TrimPrefix(sealed, "sealed "); value != *k.broken {
+		return value, nil
+	}
+	return "", errors.New("it is sealed under another secret")
+}
+
+func TestAnAddressThatCannotBeOpenedHoldsUpNoOther(t *testing.T) {
+	for name, url := range map[string]func(testing.TB) string{"sqlite": sqltest.SQLite, "postgres": sqltest.Postgres} {
+		t.Run(name, func(t *testing.T) {
+			broken := ""
+			db, err := sql.Open(context.Background(), sql.Options{URL: url(t), Sealer: picky{&broken}, Log: slog.New(slog.DiscardHandler)})
+			must(t, err)
+			t.Cleanup(func() { must(t, db.Close()) })
+			w := newWorld(t, db)
+			broken = "+8613800138001"
+			m := w.accept(sms("u00", "u01"))[0]
+			w.run()
+			if d := w.state(m, "u00", tidings.SMS); d.State != tidings.Sent {
+				t.Errorf("%+v", d)
+			}
+			if d := w.state(m, "u01", tidings.SMS); d.State != tidings.Held || d.Reason != tidings.Misconfigured || len(d.Attempts) > 0 {
+				t.Errorf("%+v", d)
+			}
+			w.balanced()
+		})
+	}
 }

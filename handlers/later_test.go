@@ -3,6 +3,8 @@ package handlers_test
 import (
 	"context"
 	dbsql "database/sql"
+	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -21,9 +23,11 @@ func (w *world) sweep() (segments int) {
 	w.t.Helper()
 	due, err := w.db.Due(context.Background(), 1000)
 	must(w.t, err)
-	w.queue = append(w.queue, due...)
+	reminders, err := w.db.Tend(context.Background())
+	must(w.t, err)
+	w.queue = slices.Concat(w.queue, due, reminders)
 	w.run()
-	return len(due)
+	return len(due) + len(reminders)
 }
 
 func (w *world) routeType(change func(*tidings.MessageType)) {
@@ -321,5 +325,28 @@ func TestADigestHoldsEachEventOnceUnderTwoConcurrentOnes(t *testing.T) {
 		}
 		w.balanced()
 		w.missed(raw, "DELETE FROM digest_items WHERE message_id = (SELECT min(message_id) FROM digest_items)")
+	})
+}
+
+func TestWhatIsCanceledIsNotToldInADigest(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world, raw *dbsql.DB) {
+		w.publish("summary", []tidings.Channel{tidings.SMS}, map[string]string{"zh-CN": "{{ count }}", "en-US": "{{ count }}"})
+		w.routeType(func(t *tidings.MessageType) {
+			t.Digest = &tidings.Digest{Window: 600, Channels: []tidings.Channel{tidings.SMS}, Type: "summary"}
+		})
+		start := time.Now().Truncate(time.Second)
+		w.at(start)
+		event := message("step", tidings.Audience{Users: []string{"u00"}}, tidings.SMS)
+		ms := w.accept(event, event)
+		w.run()
+		change(t, raw, fmt.Sprintf("UPDATE messages SET canceled_at = 1 WHERE id = %d", ms[0].ID)) // which did not see the delivery that the route stage had in hand
+		w.at(start.Add(11 * time.Minute))
+		w.sweep()
+		if len(w.sender.calls) != 1 || w.sender.calls[0].Content.Body != "1" {
+			t.Errorf("%+v", w.sender.calls)
+		}
+		w.want(ms[0], tidings.Canceled, tidings.CanceledByApp)
+		w.want(ms[1], tidings.Suppressed, tidings.Digested)
+		w.balanced()
 	})
 }

@@ -11,7 +11,7 @@ import (
 
 // sort settles what a dead worker left and ends what needs no call; the rest is ready to be sent.
 func (d delivering) sort(ctx context.Context, out []tidings.Outgoing) (ready []tidings.Outgoing, err error) {
-	var left []tidings.Outgoing
+	var left, sealed []tidings.Outgoing
 	var ended []tidings.Delivery
 	for _, o := range out {
 		switch {
@@ -23,6 +23,8 @@ func (d delivering) sort(ctx context.Context, out []tidings.Outgoing) (ready []t
 		case o.State == tidings.Canceled:
 			o.Reason = tidings.CanceledByApp
 			ended = append(ended, o.Delivery)
+		case o.Sealed:
+			sealed = append(sealed, o)
 		case o.Call.Address.Value == "":
 			o.State, o.Reason = tidings.Suppressed, tidings.NoAddress
 			ended = append(ended, o.Delivery)
@@ -38,6 +40,10 @@ func (d delivering) sort(ctx context.Context, out []tidings.Outgoing) (ready []t
 		if err != nil {
 			return nil, err
 		}
+	}
+	// It is ours to mend, and nothing that the others in the segment should wait for.
+	if err := d.store.Hold(ctx, d.claim.Segment.Channel, sealed, tidings.Misconfigured, jitter(configurationPause)); err != nil {
+		return nil, err
 	}
 	// What can share a call stands together.
 	slices.SortStableFunc(ready, func(a, b tidings.Outgoing) int {

@@ -41,9 +41,10 @@ func (db *DB) Outgoing(ctx context.Context, c tidings.Claim, items []tidings.Ite
 	for i, r := range rows {
 		value, err := db.openAddress(r.User, c.Segment.Channel, r.Address)
 		if err != nil {
-			return nil, fmt.Errorf("the address of user %s on %s: %w", r.User, c.Segment.Channel, err)
+			db.log.Error("deliver: an address cannot be opened", "user", r.User, "channel", c.Segment.Channel, "error", err)
 		}
 		out[i] = r.outgoing(c.Segment.Channel, value)
+		out[i].Sealed = err != nil
 		t, ok := types[r.Type]
 		if !ok {
 			if err := json.Unmarshal([]byte(r.Spec), &t); err != nil {

@@ -3,6 +3,7 @@ package sql
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -99,11 +100,15 @@ func (r *running) forget() {
 // Aside puts segments of a paused broadcast aside, with all that is in them, and tells whether it did. They stay open, and go on when the
 // broadcast is resumed or canceled or has expired. Segments of no broadcast cost nothing.
 func (db *DB) Aside(ctx context.Context, ss ...tidings.Segment) (bool, error) {
-	s := ss[0]
-	// What the route stage has numbered is in the inbox: held back from the stream it would be a hole there.
-	if s.Broadcast == 0 || s.Stage == tidings.Deliver && s.Channel == tidings.Web && s.Parent != 0 {
+	// What the route stage has numbered is in the inbox: held back from the stream it would be a hole there. When others stand beside it, those
+	// are put aside, and it is run again alone.
+	ss = slices.DeleteFunc(slices.Clone(ss), func(s tidings.Segment) bool {
+		return s.Broadcast == 0 || s.Stage == tidings.Deliver && s.Channel == tidings.Web && s.Parent != 0
+	})
+	if len(ss) == 0 {
 		return false, nil
 	}
+	s := ss[0]
 	known, err := db.broadcasts(ctx)
 	if err != nil {
 		return false, err

@@ -24,6 +24,7 @@ type memberRow struct {
 	Title       string
 	Held        int
 	Expired     int
+	Canceled    int   // its message was, after the route stage had read it
 	digest      int64 // what it became part of; -1: it ended otherwise
 }
 
@@ -85,7 +86,7 @@ func (t *tx) gather(ctx context.Context, members []memberRow) ([]tidings.Segment
 	for i := range members {
 		r := &members[i]
 		r.digest = -1
-		if r.Held == 0 || r.Expired == 1 {
+		if r.Held == 0 || r.Expired == 1 || r.Canceled == 1 {
 			continue
 		}
 		if groups[r.group()] == nil {
@@ -195,10 +196,13 @@ func (t *tx) endGathered(ctx context.Context, members []memberRow) error {
 	channels := strs(members, func(r memberRow) string { return string(r.Channel) })
 	states, reasons, said := make([]string, len(members)), make([]string, len(members)), make([]string, len(members))
 	for i, r := range members {
-		states[i], reasons[i] = string(tidings.Suppressed), string(tidings.Digested)
-		if r.digest > 0 {
+		switch {
+		case r.digest > 0:
+			states[i], reasons[i] = string(tidings.Suppressed), string(tidings.Digested)
 			said[i] = "\ndigest held digested in message " + tidings.ID(r.digest).String()
-		} else {
+		case r.Canceled == 1:
+			states[i], reasons[i] = string(tidings.Canceled), string(tidings.CanceledByApp)
+		default:
 			states[i], reasons[i] = string(tidings.Expired), string(tidings.TimeRanOut)
 		}
 	}

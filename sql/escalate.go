@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"tidings"
@@ -44,12 +45,9 @@ func leftBehind(s tidings.Segment, ds []tidings.Delivery, w tidings.Waiting) (st
 		ints(gathered, func(d tidings.Delivery) int64 { return micros(d.ReadyAt) }), ints(gathered, func(d tidings.Delivery) int64 { return micros(d.DueAt) }))))
 }
 
-// isGathered tells whether a rule said that the delivery goes out with others, whatever was said after it.
-func isGathered(d tidings.Delivery) bool {
-	return slices.ContainsFunc(tidings.Decisions(d.Channel, d.Decided), func(s tidings.Decision) bool {
-		return s.Rule == tidings.RuleDigest && s.Outcome == tidings.Holds
-	})
-}
+// isGathered tells whether a rule said that the delivery goes out with others, whatever was said after it. It looks as the balance does, which
+// counts what was stopped later as well.
+func isGathered(d tidings.Delivery) bool { return strings.Contains(d.Decided, "digest held") }
 
 // Families tells of messages to which message's route they belong; mostly of none.
 func (db *DB) Families(ctx context.Context, ids []tidings.ID) (map[tidings.ID]tidings.ID, error) {

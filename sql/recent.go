@@ -16,19 +16,27 @@ import (
 type recent struct {
 	mu       sync.Mutex
 	messages map[tidings.ID]*onItsWay
-	items    map[tidings.ID][]tidings.Item // by segment
-	kept     []keeping                     // in order of age
+	items    map[tidings.ID]written // by segment
+	began    int64                  // lines of readings so far
+	kept     []keeping              // in order of age
 	bytes    int
 	limit    int
 	skew     time.Duration // of the database's clock, seen from ours
 	skewed   bool          // skew is known
 }
 
+// written are the items of a segment.
+type written struct {
+	list []tidings.Item
+	at   int64 // after so many lines of readings
+}
+
 // onItsWay is a message as it was read. One with a large audience is read for each page of it: the next reading takes over
-// what is known besides.
+// what is known besides, so that they are one line.
 type onItsWay struct {
 	tidings.Audienced
 	read     time.Time           // when, by this process's clock
+	line     int64               // which line of readings: what was written before it may rest on more than is known in it
 	contents []tidings.Rendered  // in order of channel and locale
 	via      map[string][]string // by user, where it is not the user himself
 }
@@ -46,7 +54,7 @@ type keeping struct {
 const recentLimit = 16 << 20
 
 func newRecent() *recent {
-	return &recent{messages: map[tidings.ID]*onItsWay{}, items: map[tidings.ID][]tidings.Item{}, limit: recentLimit}
+	return &recent{messages: map[tidings.ID]*onItsWay{}, items: map[tidings.ID]written{}, limit: recentLimit}
 }
 
 // keep notes what was remembered, and forgets the oldest where it grew too much. The lock is held.
@@ -83,7 +91,10 @@ func (r *recent) read(ms []tidings.Audienced, now time.Time) {
 		}
 		reading := &onItsWay{Audienced: m, read: read}
 		if before := r.messages[m.ID]; before != nil {
-			reading.contents, reading.via = before.contents, before.via
+			reading.contents, reading.via, reading.line = before.contents, before.via, before.line
+		} else {
+			r.began++
+			reading.line = r.began
 		}
 		r.messages[m.ID] = reading
 		r.keep(keeping{message: reading, bytes: len(m.Data) + 500})
@@ -163,7 +174,7 @@ func (r *recent) wrote(rows []segmentRow) {
 	defer r.mu.Unlock()
 	for _, s := range rows {
 		if s.list != nil {
-			r.items[s.ID] = s.list
+			r.items[s.ID] = written{s.list, r.began}
 			r.keep(keeping{segment: s.ID, bytes: 80 * len(s.list)})
 		}
 	}
@@ -180,18 +191,18 @@ func (r *recent) take(ss []tidings.Segment) (items []tidings.Item, messages map[
 	defer r.mu.Unlock()
 	messages, ok, now = map[tidings.ID]*onItsWay{}, r.skewed, time.Now()
 	for _, s := range ss {
-		list := r.items[s.ID]
+		w := r.items[s.ID]
 		delete(r.items, s.ID)
-		ok = ok && list != nil
-		for _, item := range list {
+		ok = ok && w.list != nil
+		for _, item := range w.list {
 			m := r.messages[item.Message]
-			if m == nil || now.Sub(m.read) > recentAge {
+			if m == nil || m.line > w.at || now.Sub(m.read) > recentAge {
 				ok = false
 				break
 			}
 			messages[m.ID] = m
 		}
-		items = append(items, list...)
+		items = append(items, w.list...)
 	}
 	return items, messages, now.Add(r.skew), ok
 }

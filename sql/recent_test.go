@@ -99,6 +99,33 @@ func TestALargeAudienceIsRememberedFromPageToPage(t *testing.T) {
 	}
 }
 
+// A page's contents were forgotten with its message; what another page of the same message was rendered for is not all of them.
+func TestAPageIsNotRoutedByTheContentsOfAnother(t *testing.T) {
+	r := newRecent()
+	m := tidings.Audienced{Message: tidings.Message{ID: 1, Type: "note", Channels: []tidings.Channel{tidings.Web}, Audience: tidings.Audience{Merchants: []string{"acme"}}}}
+	in := func(locale string) tidings.Rendered {
+		return tidings.Rendered{Message: 1, Channel: tidings.Web, Locale: locale, Content: tidings.Content{Body: locale}}
+	}
+	page := func(n int) []tidings.Segment {
+		s := tidings.Segment{ID: tidings.ID(1000 + n)}
+		r.wrote([]segmentRow{{Segment: s, list: []tidings.Item{{Message: 1, User: "u", Locale: "en-US"}}}})
+		return []tidings.Segment{s}
+	}
+	r.read([]tidings.Audienced{m}, time.Now())
+	r.rendered([]tidings.Rendered{in("zh-CN"), in("en-US")})
+	first := page(1)
+	delete(r.messages, 1) // so much else was remembered meanwhile
+	r.read([]tidings.Audienced{m}, time.Now())
+	r.rendered([]tidings.Rendered{in("zh-CN")})
+	second := page(2)
+	if w, ok := r.routeWork(first); ok {
+		t.Errorf("%+v", w.Contents)
+	}
+	if _, ok := r.routeWork(second); !ok {
+		t.Error("what is known in one line is not given")
+	}
+}
+
 func TestWhatWaitsForItsTimeIsReadAgain(t *testing.T) {
 	r := newRecent()
 	m := tidings.Audienced{Message: tidings.Message{ID: 1, SendAt: time.Now().Add(time.Hour)}}

@@ -24,8 +24,9 @@ type reminderRow struct {
 	Expired     int
 }
 
-// tend ends broadcasts of which nothing is pending, and sends the reminders that are due. The segments that it returns are for the relay.
-func (db *DB) tend(ctx context.Context) (segments []tidings.Segment, err error) {
+// Tend ends broadcasts of which nothing is pending, and sends the reminders that are due, as often as is worth it. The segments that it returns are
+// for the relay. To count who has not read of a million takes its time.
+func (db *DB) Tend(ctx context.Context) (segments []tidings.Segment, err error) {
 	r := &db.running
 	r.mu.Lock()
 	now := time.Now()
@@ -35,9 +36,8 @@ func (db *DB) tend(ctx context.Context) (segments []tidings.Segment, err error) 
 	}
 	r.tend = now.Add(tendEvery)
 	r.mu.Unlock()
-	segments, err = db.Remind(ctx)
-	if err != nil {
-		return nil, err
+	if segments, err = db.Remind(ctx); err != nil {
+		return segments, err
 	}
 	known, err := db.broadcasts(ctx)
 	if err != nil || len(known) == 0 {
@@ -76,18 +76,26 @@ func (db *DB) remind(ctx context.Context, r reminderRow) (segments []tidings.Seg
 	}
 	err = db.tx(ctx, func(t *tx) error {
 		segments = nil
+		var waiting []int // of several workers one counts
+		if err := t.Select(ctx, &waiting, "lock-reminder", r.Broadcast, r.N); err != nil || len(waiting) == 0 {
+			return err
+		}
 		var unread int
 		if err := t.Get(ctx, &unread, "count-unread", r.Broadcast, "", lastID); err != nil {
 			return err
 		}
-		state, child := tidings.ReminderSent, int64(m.ID)
+		var state string // it may have been paused since the reminders were read
+		if err := t.Get(ctx, &state, "lock-broadcast", r.Broadcast); err != nil || state == string(tidings.BroadcastPaused) {
+			return err
+		}
+		next, child := tidings.ReminderSent, int64(m.ID)
 		switch {
 		case r.Expired == 1:
-			state, child, unread = tidings.ReminderDropped, 0, 0
+			next, child, unread = tidings.ReminderDropped, 0, 0
 		case unread == 0:
-			state, child = tidings.ReminderNeedless, 0
+			next, child = tidings.ReminderNeedless, 0
 		}
-		n, err := t.Exec(ctx, "take-reminder", r.Broadcast, r.N, string(state), child, unread)
+		n, err := t.Exec(ctx, "take-reminder", r.Broadcast, r.N, string(next), child, unread)
 		if err != nil || n == 0 || child == 0 {
 			return err
 		}

@@ -122,19 +122,15 @@ func (d dueRow) pause() time.Duration {
 // message, so that the balance can miss one of them.
 //
 // What belongs to a suspended application goes on being held. The steps of routes to others, and digests, follow in transactions
-// of their own. With them go the reminders that are due.
+// of their own.
 func (db *DB) Due(ctx context.Context, limit int) (segments []tidings.Segment, err error) {
-	reminded, err := db.tend(ctx)
-	if err != nil {
-		return nil, err
-	}
 	var n int
 	if err := db.Get(ctx, &n, "anything-due"); err != nil || n == 0 { // one look a second, and no transaction, while nothing is
-		return reminded, err
+		return nil, err
 	}
 	var again []unknownRow
 	err = db.tx(ctx, func(t *tx) error {
-		segments, again = reminded, nil
+		segments, again = nil, nil
 		suspended, err := t.suspended(ctx)
 		if err != nil {
 			return err
@@ -170,7 +166,7 @@ func (db *DB) Due(ctx context.Context, limit int) (segments []tidings.Segment, e
 		if _, err := t.Exec(ctx, "insert-batch", int64(rows[0].Batch), 0, len(rows)); err != nil {
 			return err
 		}
-		segments = append(reminded[:len(reminded):len(reminded)], segmentsOf(rows)...)
+		segments = segmentsOf(rows)
 		return t.run(ctx, insertSegments(rows))
 	})
 	if err == nil {

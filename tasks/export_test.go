@@ -1,5 +1,7 @@
 package tasks
 
+import "tidings"
+
 // Dequeued lets tests see which commands the doorbell takes for a dequeue.
 var Dequeued = dequeued
 
@@ -24,3 +26,20 @@ func (d *Doorbell) Rung(queue string) bool {
 
 // Waits tells whether somebody waits for a queue's bell.
 func (d *Doorbell) Waits(queue string) bool { return d.bell(queue).waiting.Load() }
+
+// Runs are those that segments which wait make, one after the other.
+func Runs(ss ...tidings.Segment) (runs [][]tidings.Segment) {
+	g := group{running: 1}
+	for _, s := range ss {
+		g.waiting = append(g.waiting, &member{segment: s})
+	}
+	for members := g.take(); members != nil; members = g.take() {
+		var run []tidings.Segment
+		for _, m := range members {
+			run = append(run, m.segment)
+		}
+		runs = append(runs, run)
+		g.served(members)
+	}
+	return runs
+}

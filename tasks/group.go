@@ -136,16 +136,20 @@ func (g *group) take() (members []*member) {
 	}
 	first := g.waiting[lead].segment
 	g.ordered = g.ordered || first.Broadcast == 0
-	items, taken := 0, map[tidings.ID]bool{}
+	items, taken, full := 0, map[tidings.ID]bool{}, false
 	var left []*member
 	for _, m := range g.waiting {
 		s := m.segment
-		fits := len(members) == 0 || items+weight(s) <= groupItems && len(members) < groupSegments
-		if s.Application == first.Application && s.Broadcast == first.Broadcast && fits && !taken[s.ID] {
-			members, items, taken[s.ID] = append(members, m), items+weight(s), true
-		} else {
+		if s.Application != first.Application || s.Broadcast != first.Broadcast || taken[s.ID] {
 			left = append(left, m)
+			continue
 		}
+		// Behind one that does not fit nothing is taken: a smaller one would overtake it.
+		if full = full || len(members) > 0 && (items+weight(s) > groupItems || len(members) == groupSegments); full {
+			left = append(left, m)
+			continue
+		}
+		members, items, taken[s.ID] = append(members, m), items+weight(s), true
 	}
 	g.waiting = left
 	g.items.Add(-int64(items))

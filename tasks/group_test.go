@@ -123,6 +123,25 @@ func TestARunTakesNoMoreThanOneStepOfWork(t *testing.T) {
 	}
 }
 
+func TestASmallSegmentDoesNotOvertakeALargeOneOfItsApplication(t *testing.T) {
+	ss := segment(8)
+	for i, size := range []int{500, 500, 500, 400, 500, 10, 500, 10} {
+		ss[i].Size = size
+	}
+	ss[6].Application = "another"
+	var ran []string
+	for _, run := range tasks.Runs(ss...) {
+		var parts []string
+		for _, s := range run {
+			parts = append(parts, fmt.Sprint(s.Part))
+		}
+		ran = append(ran, strings.Join(parts, " "))
+	}
+	if want := []string{"0 1 2 3", "4 5 7", "6"}; !slices.Equal(ran, want) {
+		t.Errorf("%q, want %q", ran, want)
+	}
+}
+
 func TestABroadcastHasASecondRunBesideTheFirst(t *testing.T) {
 	r := newRelay(t, redistest.New(t).URL, &store{})
 	all := newRuns(none)

@@ -27,6 +27,8 @@ type Store interface {
 	Touch(ctx context.Context, segments []tidings.Segment) error
 	// Due puts deliveries whose time has come into new segments.
 	Due(ctx context.Context, limit int) ([]tidings.Segment, error)
+	// Tend ends broadcasts, and puts the reminders that are due into new segments. It may take long.
+	Tend(ctx context.Context) ([]tidings.Segment, error)
 }
 
 // The relay's measures.
@@ -157,6 +159,14 @@ func distinct(names []string) (out []string) {
 
 // Run sweeps every second until ctx is done. Several processes may: each segment is raised by one of them.
 func (r *Relay) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	wg.Go(func() { // beside the sweep, which must not wait for it
+		r.everySecond(ctx, func() error {
+			made, err := r.store.Tend(ctx)
+			r.Put(made)
+			return err
+		})
+	})
 	n := 0
 	r.everySecond(ctx, func() error {
 		if n++; n%60 == 1 {
@@ -164,6 +174,7 @@ func (r *Relay) Run(ctx context.Context) {
 		}
 		return r.Sweep(ctx)
 	})
+	wg.Wait()
 }
 
 // Watch is for a process that puts and leaves the sweep to others: it keeps the lanes' counts right until ctx is done.

@@ -64,6 +64,8 @@ func (s *store) Due(context.Context, int) ([]tidings.Segment, error) {
 	return due, nil
 }
 
+func (s *store) Tend(context.Context) ([]tidings.Segment, error) { return nil, nil }
+
 // segment makes n acquire segments of one batch.
 func segment(n int) (ss []tidings.Segment) {
 	for i := range n {

@@ -103,6 +103,9 @@ SELECT r.broadcast, r.n, r.channels, b.rate, b.created_by, m.application, m.type
 FROM reminders r JOIN broadcasts b ON b.id = r.broadcast JOIN messages m ON m.id = r.broadcast
 WHERE r.state = 'waiting' AND r.due_at <= now_us() AND b.state <> 'paused' ORDER BY r.due_at LIMIT 20
 
+-- name: lock-reminder
+SELECT n FROM reminders WHERE broadcast = $1 AND n = $2 AND state = 'waiting' {lock skip}
+
 -- name: take-reminder
 UPDATE reminders SET state = $3, message_id = $4, users = $5, changed_at = now_us() WHERE broadcast = $1 AND n = $2 AND state = 'waiting'
 

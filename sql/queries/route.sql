@@ -104,7 +104,8 @@ SELECT DISTINCT application, type, user_id FROM digest_items WHERE digest = 0 AN
 -- All that may be gathered of what is due, with what the digest says of each.
 SELECT i.message_id, i.user_id, i.channel, i.application, i.type, t.spec, m.accepted_at, d.expires_at, n.via, n.locale, now_us() AS now,
     CASE WHEN c.title <> '' THEN c.title ELSE coalesce(c.body, '') END AS title,
-    CASE WHEN d.state = 'held' THEN 1 ELSE 0 END AS held, CASE WHEN d.expires_at <= now_us() THEN 1 ELSE 0 END AS expired
+    CASE WHEN d.state = 'held' THEN 1 ELSE 0 END AS held, CASE WHEN d.expires_at <= now_us() THEN 1 ELSE 0 END AS expired,
+    CASE WHEN m.canceled_at <> 0 THEN 1 ELSE 0 END AS canceled
 FROM rows(application text, type text, user_id text) CROSS JOIN digest_items i
 JOIN deliveries d ON d.message_id = i.message_id AND d.user_id = i.user_id AND d.channel = i.channel
 JOIN messages m ON m.id = i.message_id
