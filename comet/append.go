@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -34,19 +35,20 @@ func (s *Streams) Append(ctx context.Context, entries []tidings.UserEntry) error
 	if err != nil {
 		return err
 	}
-	stale, left, err := s.append(ctx, users, args, nil)
+	generation := s.watch.generation.Load() // before SQL is read: what happens meanwhile makes it stale
+	stale, left, failed := s.append(ctx, generation, users, args, nil)
 	if !asked && len(users) > usersAtOnce {
 		s.away.Store(2*left > len(users))
 	}
-	if err != nil || len(stale) == 0 {
-		return err
+	if len(stale) == 0 {
+		return failed
 	}
 	heads, err := s.history.Heads(ctx, stale)
 	if err != nil {
-		return fmt.Errorf("append to streams: %w", err)
+		return errors.Join(failed, fmt.Errorf("append to streams: %w", err))
 	}
-	_, _, err = s.append(ctx, stale, args, heads)
-	return err
+	_, _, err = s.append(ctx, generation, stale, args, heads)
+	return errors.Join(failed, err)
 }
 
 // ofThoseHere are the entries of users whom append.lua would not leave out. To ask beforehand costs a sixth of a call in vain, so it is
@@ -99,17 +101,22 @@ func ascending(entries []tidings.UserEntry) []tidings.UserEntry {
 }
 
 // append runs append.lua for the users and returns those whose head in Redis is not to be believed, and how many were left out. With
-// heads, which were read from SQL, there are none.
-func (s *Streams) append(ctx context.Context, users []string, args map[string][]any, heads map[string]int64) (stale []string, left int, err error) {
-	answers, err := run(ctx, s.redis, appendScript, s.appendCalls(users, args, heads))
-	if err != nil {
-		return nil, 0, fmt.Errorf("append to streams: %w", err)
-	}
+// heads, which were read from SQL, there are none. A call that failed, as where a member of a cluster is away, keeps nobody of the others from
+// being rung.
+func (s *Streams) append(ctx context.Context, generation int64, users []string, args map[string][]any, heads map[string]int64) (stale []string, left int, err error) {
+	calls := s.appendCalls(generation, users, args, heads)
+	answers, _ := run(ctx, s.redis, appendScript, calls) // each answer carries its own error
+	var failed error
 	bells := rung{}
-	for _, a := range answers {
+	for c, a := range answers {
+		asked := len(calls[c].keys) / appendKeys
 		some, err := a.Slice()
-		if err != nil || len(some) > len(users) {
-			return nil, 0, fmt.Errorf("append to streams: Redis answered %d values: %w", len(some), err)
+		if err == nil && len(some) != asked {
+			err = fmt.Errorf("Redis answered %d values for %d users", len(some), asked)
+		}
+		if err != nil {
+			failed, users = cmp.Or(failed, err), users[asked:]
+			continue
 		}
 		for i, answer := range some {
 			switch answer := answer.(type) {
@@ -129,8 +136,8 @@ func (s *Streams) append(ctx context.Context, users []string, args map[string][]
 		}
 		users = users[len(some):]
 	}
-	if err := s.ring(ctx, bells); err != nil {
-		return nil, 0, fmt.Errorf("append to streams: %w", err)
+	if err := errors.Join(failed, s.ring(ctx, bells)); err != nil {
+		return stale, left, fmt.Errorf("append to streams: %w", err)
 	}
 	return stale, left, nil
 }
@@ -138,7 +145,10 @@ func (s *Streams) append(ctx context.Context, users []string, args map[string][]
 // usersAtOnce is how many users one call of append.lua serves: more gain nothing, and Redis does nothing else meanwhile.
 const usersAtOnce = 8
 
-func (s *Streams) appendCalls(users []string, args map[string][]any, heads map[string]int64) (calls []call) {
+// appendKeys is how many keys of a user append.lua is given.
+const appendKeys = 3
+
+func (s *Streams) appendCalls(generation int64, users []string, args map[string][]any, heads map[string]int64) (calls []call) {
 	budget, most := streamBytes, usersAtOnce
 	if s.full.Load() {
 		budget = 0
@@ -146,7 +156,7 @@ func (s *Streams) appendCalls(users []string, args map[string][]any, heads map[s
 	if s.sharded {
 		most = 1 // the keys of a call lie in one slot
 	}
-	generation, now := s.watch.generation.Load(), time.Now().Unix()
+	now := time.Now().Unix()
 	for some := range slices.Chunk(users, most) {
 		c := call{args: []any{generation, streamLength, streamKept, budget, bellBytes, now, s.callerRings()}}
 		for _, user := range some {

@@ -111,3 +111,57 @@ func TestWhoIsHereIsFoundAmongManyWhoAreNot(t *testing.T) {
 		}
 	})
 }
+
+// A call that fails keeps those of other calls from nothing: in a cluster, whose calls go to several members, it is one that is away.
+func TestACallThatFailsKeepsNobodyOfTheOthersFromHearing(t *testing.T) {
+	eachRedis(t, func(t *testing.T, g *rig) {
+		n := g.node(nil)
+		broken := "aaa"
+		must(t, g.redis.Set(t.Context(), headKey(broken), "no hash", 0).Err())
+		entries := []tidings.UserEntry{}
+		for i := range usersAtOnce { // one call
+			user := broken
+			if i > 0 {
+				user = fmt.Sprint("beside", i)
+			}
+			entries = append(entries, g.list.commit(user, "x"))
+		}
+		p := n.open("/comet/stream?client=c1", g.token("ann"))
+		p.frame()
+		must(t, g.redis.Del(t.Context(), headKey("ann"), streamKey("ann")).Err()) // it has to be read from SQL
+		if err := n.Streams.Append(t.Context(), append(entries, g.list.commit("ann", "one"))); err == nil {
+			t.Fatal("nobody is told of the broken one")
+		}
+		consecutive(t, p.numbers(1), 1)
+		if items, err := n.Streams.cached(t.Context(), "ann", 1, 10); err != nil || len(items) != 1 {
+			t.Errorf("%v %v", items, err)
+		}
+	})
+}
+
+func TestAHeadThatNobodyWaitsForIsNotWrittenFromSQL(t *testing.T) {
+	eachRedis(t, func(t *testing.T, g *rig) {
+		s, stop := g.streams()
+		t.Cleanup(stop)
+		g.list.commit("ann", "one")
+		there := func() int64 { return g.redis.Exists(t.Context(), headKey("ann")).Val() }
+		if heads, err := s.Heads(t.Context(), []string{"ann"}); err != nil || heads["ann"] != 1 || there() != 0 {
+			t.Fatalf("%v %v, %d heads", heads, err, there())
+		}
+		// A number that is given now is left out by append.lua, and so must not be hidden by one that was read before.
+		g.known(s, "ann")
+		if there() != 1 {
+			t.Fatal("of who is here it is not written")
+		}
+		must(t, s.Forget(t.Context(), []string{"ann"}))
+		if n := g.redis.HGet(t.Context(), headKey("ann"), "n").Val(); n != "1" {
+			t.Errorf("what a user may see changes what his last number is: %q", n)
+		}
+		g.send(s, "ann", "two")
+		for key, name := range map[string]string{streamKey("ann"): "stream", headKey("ann"): "head"} {
+			if left := g.redis.TTL(t.Context(), key).Val(); left <= 0 {
+				t.Errorf("the %s has no time to live: %s", name, left)
+			}
+		}
+	})
+}

@@ -117,9 +117,8 @@ func (n *Node) begin(ctx context.Context, c *conn, q request) (start, error) {
 		n.metrics.resets.Inc()
 		return start{epoch: epoch, next: head + 1, head: head, reset: true}, nil
 	}
-	if c.transport == poll {
-		n.received(q.claims.User, q.claims.Types, cursor)
-	}
+	// It is of the last frame that the client has received: an acknowledgement that was on its way when the network went is made up for.
+	n.received(q.claims.User, q.claims.Types, cursor)
 	return start{epoch: epoch, next: cursor.Number + 1, head: head}, nil
 }
 

@@ -35,9 +35,12 @@ type watch struct {
 	generation atomic.Int64
 	started    chan struct{} // closed when the generation is known
 
+	looking sync.Mutex        // one look at a time
+	seen    map[string]string // canary -> value. Under looking, like the next two
+	looks   int
+	lost    bool // what Redis holds is known not to be of this record
+
 	mu      sync.Mutex
-	seen    map[string]string // canary -> value
-	looks   int               // by check alone
 	changed []func()
 }
 
@@ -50,6 +53,14 @@ func (w *watch) onChange(f func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.changed = append(w.changed, f)
+}
+
+// lose begins a new generation: what Redis holds is not of this record.
+func (w *watch) lose(ctx context.Context) error {
+	w.looking.Lock()
+	w.lost = true
+	w.looking.Unlock()
+	return w.check(ctx)
 }
 
 // ready waits until the generation is known.
@@ -69,6 +80,8 @@ func (w *watch) run(ctx context.Context) error {
 
 // check looks once.
 func (w *watch) check(ctx context.Context) error {
+	w.looking.Lock()
+	defer w.looking.Unlock()
 	ctx, cancel := context.WithTimeoutCause(ctx, 5*time.Second, errors.New("Redis or SQL did not answer the watch in 5 s"))
 	defer cancel()
 	if w.generation.Load() == 0 {
@@ -111,7 +124,7 @@ func parseCanary(s string) (canary, bool) {
 // compare decides from what the canaries say whether a new generation must begin, or has begun without us.
 func (w *watch) compare(ctx context.Context, identity string, values map[string]string) error {
 	known := w.generation.Load()
-	current, lost := known, false
+	current, lost := known, w.lost
 	for key, value := range values {
 		c, ok := parseCanary(value)
 		seen := w.seen[key]
@@ -131,7 +144,9 @@ func (w *watch) compare(ctx context.Context, identity string, values map[string]
 		}
 		current = max(current, next)
 	}
-	return w.adopt(ctx, identity, current, values, lost)
+	err := w.adopt(ctx, identity, current, values, lost)
+	w.lost = w.lost && err != nil
+	return err
 }
 
 // adopt writes the canaries after a loss and tells everyone about a new generation.

@@ -1,7 +1,9 @@
 package comet
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -64,10 +66,12 @@ func (n *Node) register(ctx context.Context, c *conn) (head int64, err error) {
 	c.fence = l.fence
 	if c.fence < c.below && c.refused == 0 {
 		c.close(Replaced, 0)
+	} else if c.refused != 0 {
+		n.releases.add(c) // it was closed before it had what it gives up
 	}
 	sh.mu.Unlock()
 	if n.Streams.watch.generation.Load() != generation { // the leases were written again meanwhile, but not this one
-		if _, err := n.registerAgain(ctx, []*conn{c}); err != nil {
+		if _, _, err := n.registerAgain(ctx, []*conn{c}); err != nil {
 			return 0, err
 		}
 	} else if l.believed {
@@ -77,8 +81,8 @@ func (n *Node) register(ctx context.Context, c *conn) (head int64, err error) {
 }
 
 // registerAgain writes the leases of connections again after Redis may have lost them, and returns the heads of their
-// users that are to be believed. A connection whose client has connected elsewhere meanwhile is closed.
-func (n *Node) registerAgain(ctx context.Context, conns []*conn) (heads map[string]int64, err error) {
+// users that are to be believed. When it fails for some, as where a member of a cluster is away, it tells for whom. A connection whose client has connected elsewhere meanwhile is closed.
+func (n *Node) registerAgain(ctx context.Context, conns []*conn) (heads map[string]int64, away map[string]bool, err error) {
 	calls := make([]call, 0, len(conns))
 	held := make([]*conn, 0, len(conns))
 	for _, c := range conns {
@@ -91,16 +95,15 @@ func (n *Node) registerAgain(ctx context.Context, conns []*conn) (heads map[stri
 			held = append(held, c)
 		}
 	}
-	answers, err := run(ctx, n.Streams.redis, registerScript, calls)
-	if err != nil {
-		return nil, fmt.Errorf("register connections again: %w", err)
-	}
-	heads = make(map[string]int64, len(held))
+	answers, _ := run(ctx, n.Streams.redis, registerScript, calls) // each answer carries its own error
+	heads, away = make(map[string]int64, len(held)), map[string]bool{}
+	var failed error
 	bells := rung{}
 	for i, a := range answers {
 		l, err := n.leasedBy(a, bells)
 		if err != nil {
-			return nil, err
+			failed, away[held[i].group.user] = cmp.Or(failed, err), true
+			continue
 		}
 		switch user := held[i].group.user; {
 		case l.fence == 0:
@@ -109,7 +112,7 @@ func (n *Node) registerAgain(ctx context.Context, conns []*conn) (heads map[stri
 			heads[user] = l.head
 		}
 	}
-	return heads, n.Streams.ring(ctx, bells)
+	return heads, away, errors.Join(failed, n.Streams.ring(ctx, bells))
 }
 
 // replaced closes the connections of a client that have a lower fence. One that has not heard its fence yet keeps the

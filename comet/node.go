@@ -143,16 +143,14 @@ func (n *Node) stop() {
 func (n *Node) leave() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	if err := n.acks.flush(ctx); err != nil {
-		return err
-	}
+	failed := n.acks.flush(ctx)
 	if err := n.releases.flush(ctx); err != nil {
 		n.Logger.Warn("leases were not given up; they expire", "error", err)
 	}
 	if err := n.unname(ctx); err != nil {
 		n.Logger.Warn("the node's key was not removed; it expires", "error", err)
 	}
-	return nil
+	return failed
 }
 
 func (n *Node) runWriter() {

@@ -2,6 +2,7 @@ package comet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -67,10 +68,11 @@ func (n *Node) recheckAll(ctx context.Context, bySQL bool) error {
 	if err := n.refreshEpoch(ctx); err != nil {
 		return err
 	}
+	var failed error // for some: the others are compared all the same
 	for users := range slices.Chunk(n.shards.users(), recheckUsers) {
 		took, err := n.recheckSome(ctx, users, bySQL)
-		if err != nil {
-			return err
+		if failed = errors.Join(failed, err); err != nil && took == 0 { // Redis is away, or SQL
+			return failed
 		}
 		select {
 		case <-ctx.Done():
@@ -78,34 +80,31 @@ func (n *Node) recheckAll(ctx context.Context, bySQL bool) error {
 		case <-time.After(took):
 		}
 	}
-	return nil
+	return failed
 }
 
-// recheckSome does so with some users and tells how long SQL took.
+// recheckSome does so with some users and tells how long SQL took; 0: nobody could be compared.
 func (n *Node) recheckSome(ctx context.Context, users []string, bySQL bool) (took time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	heads, err := n.registerAgain(ctx, n.shards.conns(users))
-	if err != nil {
-		return 0, err
-	}
-	stale := users
-	if !bySQL {
-		stale = slices.DeleteFunc(slices.Clone(users), func(u string) bool { _, ok := heads[u]; return ok })
-	}
+	heads, away, failed := n.registerAgain(ctx, n.shards.conns(users))
+	stale := slices.DeleteFunc(slices.Clone(users), func(u string) bool {
+		_, believed := heads[u]
+		return away[u] || believed && !bySQL
+	})
+	began := time.Now()
 	if len(stale) > 0 {
-		began := time.Now()
 		read, err := n.Streams.reloadHeads(ctx, stale)
-		if err != nil {
-			return 0, err
-		}
+		failed = errors.Join(failed, err)
 		maps.Copy(heads, read)
+	}
+	if len(heads) > 0 {
 		took = time.Since(began)
 	}
 	for user, head := range heads {
 		n.ring(bell{user: user, number: head})
 	}
-	return took, nil
+	return took, failed
 }
 
 // refreshEpoch reads the epoch. When it changed, the numbers mean something else now: everybody reloads, and whom an error kept from that
@@ -123,6 +122,11 @@ func (n *Node) refreshEpoch(ctx context.Context) error {
 		return fmt.Errorf("the epoch %q is not 1 to 64 letters, digits, - and _", epoch)
 	}
 	if old := n.epoch.Load(); old == nil || *old != epoch {
+		if old != nil { // heads and streams are of the list before: first of all they must not be believed
+			if err := n.Streams.watch.lose(ctx); err != nil {
+				return fmt.Errorf("disbelieve what Redis holds of another list: %w", err)
+			}
+		}
 		n.epoch.Store(&epoch)
 		n.unreset = old != nil
 	}

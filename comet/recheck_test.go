@@ -87,3 +87,42 @@ func TestAListThatIsRestoredWhileAConnectionBeginsIsReset(t *testing.T) {
 		})
 	}
 }
+
+// What Redis holds is of the list before: neither its heads nor its entries are believed.
+func TestAfterARestoreNothingOfTheOldListIsHeard(t *testing.T) {
+	everyTransport(t, func(t *testing.T, transport string) {
+		g := newRig(t)
+		s := g.node(nil)
+		held := s.open("/comet/"+transport+"?client=held", g.token("ann"))
+		held.frame()
+		for range 12 {
+			g.send(s.Streams, "ann", "old")
+		}
+		held.numbers(12)
+		s.holds(1)
+		g.list.mu.Lock()
+		g.list.entries["ann"] = g.list.entries["ann"][:7]
+		g.list.epoch = "e2"
+		g.list.mu.Unlock()
+		if h := held.frame(); !h.Reset || h.Cursor != "e2.7" {
+			t.Fatalf("%+v", h)
+		}
+		back := s.open("/comet/"+transport+"?client=back&cursor=e1.12", g.token("ann"))
+		if h := back.frame(); !h.Reset || h.Cursor != "e2.7" {
+			t.Fatalf("%+v", h)
+		}
+		for range 3 {
+			g.send(s.Streams, "ann", "new")
+		}
+		for _, p := range []*page{held, back} {
+			for n := int64(8); n <= 10; {
+				for _, m := range p.frame().Messages {
+					if m.Number != n || m.Title != "new" {
+						t.Fatalf("%+v, not %d", m, n)
+					}
+					n++
+				}
+			}
+		}
+	})
+}

@@ -76,9 +76,7 @@ func (l *list) Generation(context.Context) (int64, error) {
 func (l *list) NextGeneration(_ context.Context, old int64) (int64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.generation == old {
-		l.generation++
-	}
+	l.generation = max(l.generation, old+1)
 	return l.generation, nil
 }
 
@@ -198,8 +196,13 @@ func (g *rig) streams() (*Streams, func()) {
 // known has users' heads in Redis, as they are when a user was here lately.
 func (g *rig) known(s *Streams, users ...string) {
 	g.t.Helper()
-	if _, err := s.Heads(g.t.Context(), users); err != nil {
-		g.t.Fatal(err)
+	for _, user := range users {
+		must(g.t, g.redis.HSet(g.t.Context(), leaseKey(user), "c", "gone:0 1 stream").Err())
+	}
+	_, err := s.Heads(g.t.Context(), users)
+	must(g.t, err)
+	for _, user := range users {
+		must(g.t, g.redis.Del(g.t.Context(), leaseKey(user)).Err())
 	}
 }
 

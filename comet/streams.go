@@ -3,7 +3,6 @@ package comet
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -67,39 +66,39 @@ func (s *Streams) Heads(ctx context.Context, users []string) (map[string]int64, 
 	if err := s.watch.ready(ctx); err != nil {
 		return nil, err
 	}
-	cached, stale, err := s.cachedHeads(ctx, users)
-	if err != nil || len(stale) == 0 {
-		return cached, err
+	cached, stale := s.cachedHeads(ctx, users)
+	if len(stale) == 0 {
+		return cached, nil
 	}
-	written, err := s.reloadHeads(ctx, stale)
+	read, err := s.reloadHeads(ctx, stale)
 	if err != nil {
 		return nil, err
 	}
-	maps.Copy(cached, written)
+	maps.Copy(cached, read)
 	return cached, nil
 }
 
-func (s *Streams) cachedHeads(ctx context.Context, users []string) (heads map[string]int64, stale []string, err error) {
+// cachedHeads are the heads that Redis has and that are to be believed; the others are stale, as those of a member of a cluster that is away.
+func (s *Streams) cachedHeads(ctx context.Context, users []string) (heads map[string]int64, stale []string) {
 	pipe := s.redis.Pipeline()
 	for _, user := range users {
 		pipe.HMGet(ctx, headKey(user), "n", "g")
 	}
-	answers, err := pipe.Exec(ctx)
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return nil, nil, fmt.Errorf("read heads: %w", err)
-	}
+	answers, _ := pipe.Exec(ctx) // each answer carries its own error
 	heads = make(map[string]int64, len(users))
 	for i, a := range answers {
-		values := a.(*redis.SliceCmd).Val() //nolint:forcetypeassert // HMGet's
-		n, _ := values[0].(string)
-		g, _ := values[1].(string)
+		var n, g string
+		if values := a.(*redis.SliceCmd).Val(); len(values) == 2 { //nolint:forcetypeassert // HMGet's
+			n, _ = values[0].(string)
+			g, _ = values[1].(string)
+		}
 		if head, ok := s.believe(n, g); ok {
 			heads[users[i]] = head
 		} else {
 			stale = append(stale, users[i])
 		}
 	}
-	return heads, stale, nil
+	return heads, stale
 }
 
 // believe tells whether a head that Redis gave may be believed: it is there and not of an older generation.
@@ -109,7 +108,7 @@ func (s *Streams) believe(number, generation string) (int64, bool) {
 	return n, ok && sound && g >= s.watch.generation.Load()
 }
 
-// reloadHeads reads heads from SQL and writes them back.
+// reloadHeads reads heads from SQL and writes them back. One that could not be written is read again by the next who asks.
 func (s *Streams) reloadHeads(ctx context.Context, users []string) (map[string]int64, error) {
 	generation := s.watch.generation.Load() // before SQL is read: what happens meanwhile makes it stale
 	heads, err := s.history.Heads(ctx, users)
@@ -119,13 +118,13 @@ func (s *Streams) reloadHeads(ctx context.Context, users []string) (map[string]i
 	calls := make([]call, len(users))
 	for i, user := range users {
 		calls[i] = call{
-			keys: []string{streamKey(user), headKey(user)},
+			keys: []string{streamKey(user), headKey(user), leaseKey(user)},
 			args: []any{generation, heads[user], streamKept},
 		}
 	}
 	answers, err := run(ctx, s.redis, headScript, calls)
 	if err != nil {
-		return nil, fmt.Errorf("write heads back: %w", err)
+		s.logger.Warn("heads were not written back to Redis", "error", err)
 	}
 	stands := make(map[string]int64, len(users))
 	for i, a := range answers {
@@ -168,11 +167,13 @@ func contiguous(found []redis.XMessage, from int64) []item {
 	return items
 }
 
-// Forget drops what is cached of the users, so that it is read from SQL again.
+// Forget drops the entries that are cached of the users, so that they are read from SQL again. The head stays: what the last number is does not
+// depend on what the user may see, and an older one that somebody has just read from SQL must not take its place.
 func (s *Streams) Forget(ctx context.Context, users []string) error {
 	pipe := s.redis.Pipeline()
 	for _, user := range users {
-		pipe.Del(ctx, streamKey(user), headKey(user))
+		pipe.Del(ctx, streamKey(user))
+		pipe.HDel(ctx, headKey(user), "b", "x") // the bytes of the stream, and when it was given its time to live
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("forget streams: %w", err)

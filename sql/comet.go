@@ -26,6 +26,18 @@ func (db *DB) NextGeneration(ctx context.Context, old int64) (int64, error) {
 	return db.Generation(ctx)
 }
 
+// Restored begins a new epoch, and disbelieves all that Redis holds: the record was restored from a backup, or a standby without the last
+// of it took over, and its numbers mean something else from here on.
+func (db *DB) Restored(ctx context.Context) error {
+	return db.changed(ctx, "record.restored", "record", nil, func(t *tx) error {
+		if _, err := t.Exec(ctx, "renew-epoch", newEpoch()); err != nil {
+			return err
+		}
+		_, err := t.Exec(ctx, "raise-generation")
+		return err
+	})
+}
+
 // inboxRow is where a user's numbered list stands.
 type inboxRow struct {
 	User        string `db:"user_id"`

@@ -167,6 +167,26 @@ func TestOneNodeBeginsTheNextGeneration(t *testing.T) {
 	})
 }
 
+func TestARestoredRecordHasANewEpochAndBelievesNothingOfRedis(t *testing.T) {
+	sqltest.Each(t, func(t *testing.T, db *sql.DB) {
+		ctx := context.Background()
+		before, err := db.Epoch(ctx)
+		must(t, err)
+		old, err := db.Generation(ctx)
+		must(t, err)
+		// A process knows more than the record, which was set back.
+		if g, err := db.NextGeneration(ctx, old+5); err != nil || g != old+6 {
+			t.Errorf("generation %d, want %d, %v", g, old+6, err)
+		}
+		must(t, db.Restored(ctx))
+		after, err := db.Epoch(ctx)
+		must(t, err)
+		if g, err := db.Generation(ctx); err != nil || g < old+1000 || after == before || after == "" {
+			t.Errorf("generation %d, epochs %q and %q, %v", g, before, after, err)
+		}
+	})
+}
+
 func TestEveryDatabaseHasAnEpochOfItsOwn(t *testing.T) {
 	ctx := context.Background()
 	fresh := func() *sql.DB { return sqltest.Open(t, "sqlite:"+filepath.Join(t.TempDir(), "tidings.db")) }

@@ -53,7 +53,10 @@ func (db *DB) migrateOne(ctx context.Context, name string) error {
 			return err
 		}
 		_, err = t.x.ExecContext(ctx,
-			"INSERT INTO settings (name, value) VALUES ('epoch', $1) ON CONFLICT DO NOTHING", strings.ToLower(rand.Text()[:8]))
+			"INSERT INTO settings (name, value) VALUES ('epoch', $1) ON CONFLICT DO NOTHING", newEpoch())
 		return err
 	})
 }
+
+// newEpoch names a record.
+func newEpoch() string { return strings.ToLower(rand.Text()[:8]) }

@@ -127,6 +127,46 @@ test("a proxy that holds everything back until it ends: poll is what remains", a
   assert.equal(t.transport, "poll");
 });
 
+test("a token that the page takes long to renew costs no transport and leaves no socket behind", async () => {
+  const made = [];
+  let tokens = 0;
+  const token = () => ++tokens === 1 ? "first" : new Promise((resolve) => setTimeout(resolve, 150, "second"));
+  const WebSocket = sockets((s) => {
+    made.push(s);
+    s.hear(hello);
+    if (made.length === 1) s.hear({ cursor: "e.0", close: { code: 3001, reason: "token_expired", retry_ms: 1 } });
+    else s.hear({ cursor: "e.1", messages: [{ number: 1 }] });
+  });
+  const { t, messages, errors } = await run({ fetch: network({}).fetch, WebSocket, token }, (_, got) => got.messages.length === 1);
+  assert.equal(t.transport, "ws");
+  assert.deepEqual(messages, [1]);
+  assert.deepEqual(errors, []);
+  assert.deepEqual(made.map((s) => s.protocols[1]), ["bearer.first", "bearer.second"]);
+  assert.ok(made.every((s) => s.left));
+});
+
+test("a token that never comes is asked for again", async () => {
+  let tokens = 0;
+  const token = () => ++tokens === 1 ? new Promise(() => {}) : "t";
+  const { errors } = await run({ fetch: network({}).fetch, WebSocket: sockets((s) => s.hear(hello)), token, tokenWithin: 20 }, connected);
+  assert.equal(errors.length, 1);
+});
+
+test("pages of two applications, or of tokens that show other types, are clients of their own", async () => {
+  const kept = new Map(), storage = { getItem: (k) => kept.get(k) ?? null, setItem: (k, v) => kept.set(k, v) };
+  const locks = { request: async (name, options, f) => f(), query: async () => {} };
+  const BroadcastChannel = class { postMessage() {} close() {} };
+  const clients = [];
+  const WebSocket = sockets((s) => { clients.push(new URL(s.address).searchParams.get("client")); s.hear(hello); });
+  const of = (claims) => () => "h." + btoa(JSON.stringify(claims)) + ".s";
+  for (const claims of [{ app: "a", sub: "ann" }, { app: "b", sub: "ann" }, { app: "a", sub: "ann", types: ["y", "x"] }, { app: "a", sub: "ann", types: ["x", "y"] }, { app: "a", sub: "ann" }]) {
+    await run({ fetch: network({}).fetch, WebSocket, token: of(claims), storage, locks, BroadcastChannel }, connected);
+  }
+  assert.equal(new Set(clients).size, 3);
+  assert.equal(clients[0], clients[4]);
+  assert.equal(clients[2], clients[3]);
+});
+
 test("a better transport is tried again, and used when it works", async () => {
   let tries = 0;
   const WebSocket = sockets((s) => { if (++tries < 3) s.refuse(); else s.hear({ cursor: "e.1", heartbeat_ms: 25000, messages: [{ number: 1 }] }); });

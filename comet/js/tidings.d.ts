@@ -92,6 +92,8 @@ export interface Options {
   maxBackoff?: number;
   /** Milliseconds in which a connection says its first word, else the next transport is tried. */
   openWithin?: number;
+  /** In how many ms token answers, else it is asked again later; default 60000. */
+  tokenWithin?: number;
   /** Milliseconds until better transports are tried again; twice as long each time that they fail. */
   upgradeAfter?: number;
   /** So many heartbeats are missed before a connection is taken for dead. */

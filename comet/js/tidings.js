@@ -32,6 +32,7 @@ export const defaults = {
   ackDelay: 1000,          // ms in which acknowledgements are gathered
   minBackoff: 500,         // ms
   maxBackoff: 30000,
+  tokenWithin: 60000,      // ms in which token answers, else it is asked again later
   openWithin: 10000,       // ms in which a connection says its first word, else the next transport is tried
   upgradeAfter: 60000,     // ms until better transports are tried again; twice as long each time that they fail
   silence: 2,              // so many heartbeats are missed before a connection is taken for dead
@@ -88,7 +89,7 @@ export class Tidings {
     if (typeof this.options.token !== "function") throw new TypeError("token: give a function that returns a user token");
     this.handlers = new Map();
     this.tab = "t" + random();
-    this.client = this.options.client ?? (this.#shares() ? this.#kept("tidings.client", () => "c" + random()) : this.tab);
+    this.client = this.options.client ?? this.tab;
     this.cursor = this.options.cursor;
     this.leading = false; // this tab holds the connection
     this.unread = 0;
@@ -224,8 +225,12 @@ export class Tidings {
     const user = await this.#user(signal);
     if (signal.aborted) return;
     this.key = `tidings.cursor.${user}`;
-    this.name = `tidings ${this.options.url} ${user}`;
-    if (this.#shares()) this.#follow();
+    this.name = `tidings ${home(this.options.url)} ${user}`;
+    if (this.#shares()) {
+      // Who shares one connection is one client, and nobody else: another application's pages would take its place.
+      this.client = this.options.client ?? this.#kept(`tidings.client ${this.name}`, () => "c" + random());
+      this.#follow();
+    }
     this.cursor ??= this.#load(this.key);
     this.#post({ hello: true });
     while (!signal.aborted) {
@@ -250,6 +255,7 @@ export class Tidings {
 
   /** Waits, until the network is back or the page is shown at the latest. */
   async #nap(ms, signal) {
+    if (signal.aborted) return;
     if (globalThis.navigator?.onLine === false) ms = Math.max(ms, this.options.maxBackoff);
     const hurried = new AbortController();
     const end = () => hurried.abort();
@@ -375,6 +381,8 @@ export class Tidings {
 
   /** Runs one connection to its end and returns how long to wait, or null to stay away. */
   async #connect(signal) {
+    await this.#token(); // the page may take its time for it, and no connection is to be cut for that
+    if (signal.aborted) return null;
     const one = new AbortController();
     const end = () => one.abort();
     signal.addEventListener("abort", end);
@@ -451,9 +459,9 @@ export class Tidings {
   }
 
   async #token() {
-    this.asking ??= Promise.resolve(this.bearer ?? this.options.token()).finally(() => { this.asking = null; });
+    this.asking ??= within(this.options.tokenWithin, "token", Promise.resolve(this.bearer ?? this.options.token())).finally(() => { this.asking = null; });
     this.bearer = await this.asking;
-    if (this.key && this.key !== `tidings.cursor.${userOf(this.bearer)}`) throw new Error("the token is another user's: make a new Tidings");
+    if (this.key && this.key !== `tidings.cursor.${userOf(this.bearer)}`) throw new Error("the token is for another user or other types: make a new Tidings");
     return this.bearer;
   }
 
@@ -493,8 +501,10 @@ export class Tidings {
     if (!WebSocket) throw new Error("this browser has no WebSocket");
     const address = new URL(this.#url("ws"), globalThis.location?.href);
     address.protocol = address.protocol.replace("http", "ws");
+    const token = await this.#token();
+    if (signal.aborted) throw new Error("it was cut before it was opened"); // nobody would hear of it
     // The one header that a page can choose. A token does not belong in a URL.
-    const socket = new WebSocket(address.href, ["tidings.v1", "bearer." + await this.#token()]);
+    const socket = new WebSocket(address.href, ["tidings.v1", "bearer." + token]);
     this.socket = socket;
     try {
       await new Promise((resolve, reject) => {
@@ -626,7 +636,10 @@ export class Tidings {
   async #acknowledge() {
     clearTimeout(this.acking);
     this.acking = null;
-    if (this.#say({ ack: this.cursor })) return;
+    if (this.#say({ ack: this.cursor })) {
+      this.owing = false;
+      return;
+    }
     const body = JSON.stringify({ client: this.client, cursor: this.cursor });
     const headers = { "Content-Type": "application/json", Authorization: `Bearer ${this.bearer}` };
     try { // keepalive: the page may be ending
@@ -764,18 +777,35 @@ function retryIn(value) {
   return ms > 0 ? ms : 0;
 }
 
-/** Whose token it is, for naming things: the server verifies it. */
+/** Whose token it is and what it shows, for naming things: the server verifies it. Who sees other types stands at another cursor. */
 function userOf(token) {
   try {
     const claims = JSON.parse(atob(token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/")));
-    return `${claims.app}.${claims.sub}`;
+    return [claims.app, claims.sub, ...[...claims.types ?? []].sort()].join(".");
   } catch {
     return "";
   }
 }
 
+/** Where the server is, written the same way by every page. */
+function home(url) {
+  try {
+    return new URL(`${url}/`, globalThis.location?.href).href;
+  } catch {
+    return url;
+  }
+}
+
+/** What a promise becomes, or an error when it becomes nothing in so many ms. */
+function within(ms, what, promise) {
+  let timer;
+  const late = new Promise((_, reject) => { timer = setTimeout(() => reject(new Error(`${what}: no answer in ${ms / 1000} s`)), ms); });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
 function sleep(ms, signal) {
   return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
     const timer = setTimeout(resolve, ms);
     signal.addEventListener("abort", () => { clearTimeout(timer); resolve(); }, { once: true });
   });

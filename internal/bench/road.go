@@ -281,7 +281,18 @@ func (s *site) hereLately(ctx context.Context, ids []string) error {
 	defer wg.Wait()
 	defer cancel()
 	for some := range slices.Chunk(ids, 5000) {
+		open, gone := s.redis.Client.Pipeline(), s.redis.Client.Pipeline()
+		for _, user := range some {
+			open.HSet(ctx, "lease:{"+user+"}", "c", "bench:0 1 stream")
+			gone.Del(ctx, "lease:{"+user+"}")
+		}
+		if _, err := open.Exec(ctx); err != nil {
+			return err
+		}
 		if _, err := streams.Heads(ctx, some); err != nil {
+			return err
+		}
+		if _, err := gone.Exec(ctx); err != nil {
 			return err
 		}
 	}

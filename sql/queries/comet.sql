@@ -7,7 +7,14 @@ SELECT value FROM settings WHERE name = 'epoch'
 SELECT value FROM counters WHERE name = 'generation'
 
 -- name: next-generation
-UPDATE counters SET value = value + 1 WHERE name = 'generation' AND value = $1
+-- Also where the record lags behind what processes know: it was restored, or a standby that lacked the last of it took over.
+UPDATE counters SET value = $1 + 1 WHERE name = 'generation' AND value <= $1
+
+-- name: renew-epoch
+UPDATE settings SET value = $1 WHERE name = 'epoch'
+
+-- name: raise-generation
+UPDATE counters SET value = value + 1000000 WHERE name = 'generation'
 
 -- name: heads
 SELECT i.user_id, i.head, i.acked FROM rows(user_id text) CROSS JOIN inboxes i WHERE i.user_id = rows.user_id
