@@ -31,7 +31,7 @@ func from(t *testing.T, s *client.Subscription) {
 var errEnough = errors.New("enough")
 
 func TestWhatIsPublishedArrivesOnceAndInOrderWhileTheServerIsKilled(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	s := listener("u0")
 	from(t, s)
@@ -119,7 +119,7 @@ func TestWhatIsPublishedArrivesOnceAndInOrderWhileTheServerIsKilled(t *testing.T
 
 // acknowledged waits until the message's delivery has its receipt.
 func acknowledged(t *testing.T, id string) error {
-	return proctest.Until(10*time.Second, func() error {
+	return proctest.Until(time.Minute, func() error {
 		var page struct{ Data []struct{ State string } }
 		if _, err := up.app.Do(context.WithoutCancel(t.Context()), "GET", "/v1/messages/"+id+"/deliveries", nil, &page); err != nil {
 			return err
@@ -153,7 +153,7 @@ func hasStatus(err error, status int) bool {
 }
 
 func TestACursorOfAnotherListIsAReset(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	s := listener("u2")
 	s.Cursor = "elsewhere.7"
@@ -169,7 +169,7 @@ func TestACursorOfAnotherListIsAReset(t *testing.T) {
 }
 
 func TestASecondSubscriberOfTheSameNameTakesOver(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	first, second := listener("u3"), listener("u3")
 	first.Name, second.Name = "worker", "worker"
@@ -182,7 +182,11 @@ func TestASecondSubscriberOfTheSameNameTakesOver(t *testing.T) {
 	if _, err := shop().Publish(ctx, note("u3", "to the first")); err != nil {
 		t.Fatal(err)
 	}
-	<-heard
+	select {
+	case <-heard:
+	case err := <-ended:
+		t.Fatal(err)
+	}
 	go func() { _ = second.Run(ctx, func(context.Context, client.Event) error { return nil }) }()
 	if c, ok := errors.AsType[*client.Closed](<-ended); !ok || c.Code != 3500 {
 		t.Errorf("%+v", c)

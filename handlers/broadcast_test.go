@@ -122,8 +122,9 @@ func TestAPauseStopsAProvidersSegmentInItsMiddle(t *testing.T) {
 			return nil
 		}
 		w.steps(1000)
-		if n := len(w.sender.calls); n == 0 || n > 16 {
-			t.Fatalf("%d calls after the pause", n)
+		// The first chunk, and the second, which takes the lane's other places when the first is slow to begin.
+		if n := len(w.sender.calls); n == 0 || n > 25 {
+			t.Fatalf("%d calls, the first of which paused it", n)
 		}
 		must(t, db.SteerBroadcast(ctx, "orders", id, tidings.BroadcastRunning))
 		w.run()
@@ -163,19 +164,22 @@ func TestACanceledBroadcastEndsWithWhatIsPending(t *testing.T) {
 }
 
 func TestARateHoldsOverTheWorkers(t *testing.T) {
-	const rate, people = 500, 3000
+	const rate, people, step = 500, 3000, 200 * time.Millisecond
 	sqltest.Each(t, func(t *testing.T, db *sql.DB) {
 		w, ctx := newWorld(t, db), context.Background()
 		w.crowd(people, 1)
+		start := time.Now().Truncate(time.Second)
+		w.at(start) // the pace goes by the database's clock, and so the machine may be as slow as it likes
+		t.Cleanup(func() { must(t, db.StopClock(ctx, time.Time{})) })
 		id := w.cast(tidings.Broadcast{Rate: rate}, tidings.Audience{Merchants: []string{"big"}}, tidings.Web)
-		began := time.Now()
-		frozen, deadline := 0, began.Add(30*time.Second)
-		for frozen < people && time.Now().Before(deadline) {
-			open, err := db.Untouched(ctx, tidings.Grace, 10_000) // a sweep, as often as it likes
+		frozen := 0
+		for elapsed := time.Duration(0); frozen < people && elapsed < time.Minute; elapsed += step {
+			w.at(start.Add(elapsed))
+			var err error
+			w.queue, err = db.Untouched(ctx, tidings.Grace, 10_000) // a sweep
 			must(t, err)
 			fresh, err := db.Untouched(ctx, 0, 10_000)
 			must(t, err)
-			w.queue = open
 			for _, s := range fresh {
 				if s.Parent == 0 && frozen == 0 {
 					w.queue = append(w.queue, s)
@@ -191,13 +195,11 @@ func TestARateHoldsOverTheWorkers(t *testing.T) {
 			b, err := db.Broadcast(ctx, "orders", id)
 			must(t, err)
 			frozen = b.Progress.Frozen
-			elapsed := time.Since(began).Seconds()
-			if most := int((elapsed + 1.1) * rate); frozen > most {
-				t.Fatalf("%d after %.1f s, at most %d", frozen, elapsed, most)
+			if most := int((elapsed.Seconds() + 1.1) * rate); frozen > most {
+				t.Fatalf("%d after %s, at most %d", frozen, elapsed, most)
 			}
-			// A machine that is busy with other tests is late.
-			if least := int((elapsed - 3) * rate); frozen < least && frozen < people {
-				t.Fatalf("%d after %.1f s, at least %d", frozen, elapsed, least)
+			if least := int((elapsed.Seconds() - 1.1) * rate); frozen < min(least, people) {
+				t.Fatalf("%d after %s, at least %d", frozen, elapsed, least)
 			}
 		}
 		if frozen != people {

@@ -256,8 +256,10 @@ func TestASlowEndpointDelaysNoOtherAndOneThatAnswers410IsDisabled(t *testing.T) 
 	}
 	once.Do(func() { close(release) })
 	until(t, func() error {
-		if ids, _, _ := slow.seen(); len(ids) != 12 {
-			return fmt.Errorf("%d", len(ids))
+		ids, _, _ := slow.seen() // one may be there twice: its first call took longer than we wait
+		slices.Sort(ids)
+		if n := len(slices.Compact(ids)); n < 12 {
+			return fmt.Errorf("%d", n)
 		}
 		return nil
 	})

@@ -27,6 +27,7 @@ type world struct {
 	board   *switchboard.Board
 	stages  map[string]tasks.Stage
 	queue   []tidings.Segment
+	stopped time.Time // when the database's clock was stopped
 	mu      sync.Mutex
 }
 

@@ -74,7 +74,7 @@ func connect(t testing.TB, url string) *redis.Client {
 	options, err := redis.ParseURL(url)
 	must(t, err)
 	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	options.MaxRetries, options.DialerRetries = -1, 1
+	options.MaxRetries, options.DialerRetries, options.ReadTimeout = -1, 1, soon
 	c := redis.NewClient(options)
 	t.Cleanup(func() { must(t, c.Close()) })
 	return c

@@ -2,6 +2,7 @@ package templates
 
 import (
 	"encoding/json"
+	"errors"
 	"slices"
 
 	"tidings"
@@ -96,7 +97,7 @@ func (p *Published) render(m tidings.Message, c tidings.Channel, name string, v 
 	}
 	if err == nil {
 		r.Version = t.Version
-		r.Content, err = t.Render(values)
+		r.Content, err = t.patiently(values)
 	}
 	if err != nil {
 		r.Reason, r.Detail = tidings.TemplateFailed, tidings.Clip(err.Error(), 500)
@@ -104,4 +105,15 @@ func (p *Published) render(m tidings.Message, c tidings.Channel, name string, v 
 		r.Parts, _ = r.Content.SMS()
 	}
 	return r
+}
+
+// patiently renders what was too slow again: a machine that stood still for a moment makes a good template look so, and one that is slow is
+// slow every time.
+func (t *Template) patiently(values map[string]any) (c tidings.Content, err error) {
+	for range 3 {
+		if c, err = t.Render(values); !errors.Is(err, errTooSlow) {
+			break
+		}
+	}
+	return c, err
 }

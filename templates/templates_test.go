@@ -90,7 +90,7 @@ func TestATemplateThatIsSlowInSilenceIsStopped(t *testing.T) {
 	} {
 		begin := time.Now()
 		got, err := render(t, source, list)
-		if took := time.Since(begin); err == nil || took > time.Second || len(err.Error()) > 1000 {
+		if took := time.Since(begin); err == nil || took > 10*time.Second || len(err.Error()) > 1000 {
 			t.Errorf("%.80q took %v and gave %d bytes, %.300v", source, took, len(got), err)
 		}
 	}

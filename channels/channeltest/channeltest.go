@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	patience = 20 * time.Second // for what must happen
-	silence  = 500 * time.Millisecond
+	patience = 20 * time.Second        // for what must happen
+	silence  = 1500 * time.Millisecond // the request must be written by then
 )
 
 // Harness is a driver and its far side.

@@ -123,7 +123,7 @@ func TestItIsASender(t *testing.T) {
 	}
 	channeltest.Cell(t, "email", "slow", channeltest.Said(nil), 1)
 
-	short, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
+	short, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	never := make(chan struct{})
 	defer close(never)

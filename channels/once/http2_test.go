@@ -153,7 +153,7 @@ func TestASilentServerOverHTTP2IsUnknown(t *testing.T) {
 	defer close(release)
 	client := once.NewHTTP2()
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	_, err := client.Post(ctx, server.URL, nil, []byte("whole, and never answered"))
 	wantOutcome(t, err, tidings.Unknown, tidings.ProviderSilent)

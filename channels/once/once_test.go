@@ -95,7 +95,7 @@ func TestASilentServerIsUnknown(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
 	defer server.Close()
 	defer close(release)
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	_, err := once.New().Post(ctx, server.URL, nil, []byte("x"))
 	wantOutcome(t, err, tidings.Unknown, tidings.ProviderSilent)

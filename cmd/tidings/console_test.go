@@ -17,7 +17,8 @@ func TestTheMessageCentreShowsWhatArrivesAndRemembersWhatIsRead(t *testing.T) {
 		}
 	}
 	w.Do(chromedp.EmulateViewport(375, 800, chromedp.EmulateMobile), chromedp.Navigate(u.url+"/inbox?lang=en#token="+u.env["TIDINGS_TOKEN"]),
-		until(`document.getElementById("state").dataset.state === "open"`), until(`location.hash === ""`))
+		until(`document.getElementById("state").dataset.state === "open"`), until(`location.hash === ""`),
+		until(`!document.getElementById("empty").hidden`)) // its list was answered
 	send("A-1")
 	w.Do(until(`document.querySelectorAll("#list li.fresh.new").length === 1`), until(`document.getElementById("unread").textContent === "1"`),
 		until(`document.querySelectorAll("#list b").length === 0`))
@@ -36,6 +37,7 @@ func TestTheEditorShowsATemplateAsItIsTyped(t *testing.T) {
 	w.Do(chromedp.EmulateViewport(1280, 900), chromedp.Navigate(u.url+"/console/applications/demo/types/order.refund_requested/templates/edit?lang=en&channel=sms&locale=zh-CN"),
 		chromedp.WaitVisible(chromedp.CSS("#password")), chromedp.SendKeys(chromedp.CSS("#password"), u.env["TIDINGS_ADMIN_TOKEN"]+"\n"),
 		chromedp.WaitVisible(chromedp.CSS("#preview .as-sms")), until(`document.querySelector("#preview .as-sms")?.textContent.includes("A-1001")`),
+		until(`document.readyState === "complete"`), // only then is it listened to
 		chromedp.SendKeys(chromedp.CSS("#body"), "<i>typed</i>"), until(`document.querySelector("#preview .as-sms").textContent.includes("<i>typed</i>")`),
 		until(`document.querySelectorAll("#preview i").length === 0`), until(`document.getElementById("preview").textContent.includes("SMS parts charged")`),
 		chromedp.SendKeys(chromedp.CSS("#body"), "{{ "), until(`document.querySelector("#preview .problem") !== null`))

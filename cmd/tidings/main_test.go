@@ -109,6 +109,7 @@ func startDemoUp(t *testing.T, env map[string]string) *up {
 	})
 	u.url = u.out.wait(t, `page +(http://\S+)/demo`)
 	u.out.wait(t, `Ctrl-C`)
+	answers(t, u.url+"/readyz") // a page that comes before comet hears its bells would be told 503
 	u.env = readDemoEnv(u.data)
 	return u
 }

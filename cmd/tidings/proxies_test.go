@@ -95,12 +95,11 @@ func (c *twoComets) behind(t *testing.T, name string, command ...string) string 
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := proctest.Port()
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := l.Addr().String()
-	_ = l.Close()
+	at := "127.0.0.1:" + strconv.Itoa(port)
 	replaced := strings.NewReplacer("10.0.0.11:8081", c.addresses[0], "10.0.0.12:8081", c.addresses[1], "bind :8080", "bind "+at,
 		"listen 8080", "listen "+at, "maxconn 100000", "maxconn 1000", "worker_connections 20000", "worker_connections 1000").Replace(string(text))
 	dir := t.TempDir()

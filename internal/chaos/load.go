@@ -16,11 +16,12 @@ type sent struct {
 	id, text, typ, user string
 }
 
-// load sends total messages at a rate, each until it is acknowledged, with the same Idempotency-Key.
+// load sends total messages or more at a rate, each until it is acknowledged, with the same Idempotency-Key.
 type load struct {
-	app   *fleet.Client
-	total int
-	rate  int // a second
+	app    *fleet.Client
+	total  int
+	rate   int         // a second
+	enough func() bool // as long as it is not, more than total are sent
 
 	attempted atomic.Int64
 	retried   atomic.Int64
@@ -38,7 +39,7 @@ func (l *load) run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	errs := make(chan error, 1)
 	slots := make(chan struct{}, 128)
-	for i := range l.total {
+	for i := 0; i < l.total || !l.enough(); i++ {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -50,5 +50,6 @@ func (s *site) nemesis(ctx context.Context, every time.Duration) (done []string,
 		}
 		s.t.Logf("%s  %s", time.Now().Format("15:04:05"), b.name)
 		done = append(done, b.name)
+		s.dealt.Add(1)
 	}
 }

@@ -43,6 +43,7 @@ type site struct {
 	push   *lossy // between us and Baidu
 	app    *fleet.Client
 	db     *pgx.Conn
+	dealt  atomic.Int64 // blows
 }
 
 // lossy is a proxy that can swallow an answer after the far side has acted on the request: nobody then knows.

@@ -15,8 +15,8 @@ import (
 
 // How long a machine with much to do may take.
 const (
-	patience = 30 * time.Second // for one thing to be seen
-	together = 2 * time.Minute  // for all steps of one Do
+	patience = 90 * time.Second // for one thing to be seen: a page waits up to 30 s before it comes back to a server that was away
+	together = 5 * time.Minute  // for all steps of one Do
 )
 
 // Step is one thing that a person does or sees.
@@ -36,7 +36,8 @@ func Open(t testing.TB, fine func(complaint string) bool) Window {
 	t.Helper()
 	options := append([]chromedp.ExecAllocatorOption{}, chromedp.DefaultExecAllocatorOptions[:]...)
 	options = append(options, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()), chromedp.Flag("lang", "en-US"),
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-background-networking", true))
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("allow-pre-commit-input", true)) // else clicks and keys before a page's first frame are thrown away
 	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(stop)
 	w := tab(t, allocator) // its first run starts the browser, which lives as long as this context
@@ -64,9 +65,11 @@ func tab(t testing.TB, of context.Context) Window {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(of)
 	t.Cleanup(cancel)
+	late := time.AfterFunc(patience, cancel) // the first run's context is the tab's, and so cannot have an end
 	if err := chromedp.Do(ctx); err != nil {
 		t.Fatal(err)
 	}
+	late.Stop()
 	return Window{t: t, ctx: ctx, Close: cancel}
 }
 

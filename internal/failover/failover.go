@@ -175,7 +175,7 @@ func (s Site) setUp(ctx context.Context, name, first, second string) (*fleet.Cli
 	if err := app.Users(ctx, "m-"+name, name, users, true); err != nil {
 		return nil, err
 	}
-	return app, proctest.Until(20*time.Second, func() error { return s.heard(ctx, app, name) })
+	return app, proctest.Until(time.Minute, func() error { return s.heard(ctx, app, name) })
 }
 
 const users = 100

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -58,14 +57,7 @@ func New(dir, binary, database, redis string, env ...string) *Fleet {
 }
 
 // Port is a free TCP port on loopback.
-func Port() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close() //nolint:errcheck // nothing was accepted
-	return l.Addr().(*net.TCPAddr).Port, nil
-}
+func Port() (int, error) { return proctest.Port() }
 
 // Start starts a process under a name and waits until it is ready. args is its command line: "api", "worker", "comet".
 func (f *Fleet) Start(name string, args ...string) (*Process, error) {

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	wait       = 20 * time.Second // for what servers agree on
+	wait       = 90 * time.Second // for what servers agree on: a sentinel whose machine stood still for 2 s does nothing for 30 s (TILT)
 	masterName = "main"
 	sentinels  = 3
 )

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 
@@ -63,8 +64,8 @@ func TestABroadcastByAPI(t *testing.T) {
 	}
 	// Held by its time, it is slowed, paused and resumed before anything is sent.
 	later := mustRead("castapi")
-	later["send_at"], later["reminders"] = "2027-01-02T09:00:00+08:00", []object{{"after": "24h"}}
-	later["expires_at"] = "2027-01-06T09:00:00+08:00"
+	later["send_at"], later["reminders"] = inDays(30, time.RFC3339), []object{{"after": "24h"}}
+	later["expires_at"] = inDays(34, time.RFC3339)
 	id := read[struct{ ID tidings.ID }](t, sender.must(202, "POST", "/v1/broadcasts", later)).ID
 	self := "/v1/broadcasts/" + id.String()
 	for _, c := range []struct{ verb, state string }{{"pause", "paused"}, {"resume", "running"}} {
@@ -180,11 +181,13 @@ func press(selector string) chromiumtest.Step {
 	return sees(fmt.Sprintf(`(() => { const e = document.querySelector(%q); e?.click(); return !!e })()`, selector))
 }
 
+func inDays(n int, layout string) string { return time.Now().AddDate(0, 0, n).Format(layout) }
+
 // castByConsole makes a broadcast on the console, watches and steers it, and looks at who has read it.
 func castByConsole(t *testing.T, dev window, token string) {
 	t.Helper()
 	const live = `document.getElementById("progress")`
-	dev.Do(visit("/console/broadcasts/new?application=web"), fill("#merchants", "web"), fill("#data", `{"order":"B-80"}`), fill("#send_at", "2027-01-02T09:00"), fill("#expires_at", "2027-01-06T09:00"),
+	dev.Do(visit("/console/broadcasts/new?application=web"), fill("#merchants", "web"), fill("#data", `{"order":"B-80"}`), fill("#send_at", inDays(30, "2006-01-02T15:04")), fill("#expires_at", inDays(34, "2006-01-02T15:04")),
 		fill("#remind", "24h"), fill("#rate", "50"), click(`input[name="must_read"]`), click(`button[value="preview"]`), reads("web-lin"))
 	dev.Picture("walk-cast-preview")
 	dev.Do(agree(), click(`button[value="send"]`), sees(`/^\/console\/broadcasts\/[0-9a-z]+$/.test(location.pathname)`), sees(`!!`+live),
@@ -206,7 +209,7 @@ func castByConsole(t *testing.T, dev window, token string) {
 		sees(`!!`+live), sees(`document.querySelector("#progress progress").value === 100`))
 	id = get[list[tidings.Broadcast]](root(t), "/v1/broadcasts?application=web").Data[0].ID
 	as(t, token).must(200, "POST", "/v1/inbox/read", object{"ids": []string{id.String()}})
-	dev.Do(click(`a[href$="/reads"]`), reads("100.0 %"), click("tbody a"), sees(`location.search.startsWith("?region=")`), click("tbody a"), sees(`location.search.includes("merchant=")`), click("tbody a"), sees(`location.search.includes("store=")`), reads("web-lin"))
+	dev.Do(press(`a[href$="/reads"]`), sees(`location.pathname.endsWith("/reads")`), reads("100.0 %"), click("tbody a"), sees(`location.search.startsWith("?region=")`), click("tbody a"), sees(`location.search.includes("merchant=")`), click("tbody a"), sees(`location.search.includes("store=")`), reads("web-lin"))
 	dev.Picture("walk-cast-reads")
 	dev.Do(chromedp.EmulateViewport(375, 812, chromedp.EmulateMobile), chromedp.Reload(), reads("web-lin"))
 	dev.Picture("walk-cast-reads-phone")
