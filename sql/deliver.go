@@ -51,7 +51,8 @@ func (db *DB) number(ctx context.Context, ss []tidings.Segment) (entries []tidin
 		}
 		var rows []webRow
 		var inboxes []headRow
-		err := s.round(ctx, into(&rows, "lock-web", columns(items.Messages, items.Users)), into(&inboxes, "lock-inboxes", columns(unique(items.Users))))
+		// The users before their deliveries, as whoever acknowledges or routes: else two of them wait for each other.
+		err := s.round(ctx, into(&inboxes, "lock-inboxes", columns(unique(items.Users))), into(&rows, "lock-web", columns(items.Messages, items.Users)))
 		if err != nil {
 			return err
 		}
