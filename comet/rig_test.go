@@ -197,12 +197,12 @@ func (g *rig) streams() (*Streams, func()) {
 func (g *rig) known(s *Streams, users ...string) {
 	g.t.Helper()
 	for _, user := range users {
-		must(g.t, g.redis.HSet(g.t.Context(), leaseKey(user), "c", "gone:0 1 stream").Err())
+		must(g.t, g.redis.HSet(g.t.Context(), leaseKey(user), "lately", "gone:0 1 stream").Err())
 	}
 	_, err := s.Heads(g.t.Context(), users)
 	must(g.t, err)
 	for _, user := range users {
-		must(g.t, g.redis.Del(g.t.Context(), leaseKey(user)).Err())
+		must(g.t, g.redis.HDel(g.t.Context(), leaseKey(user), "lately").Err())
 	}
 }
 

@@ -283,8 +283,8 @@ func (s *site) hereLately(ctx context.Context, ids []string) error {
 	for some := range slices.Chunk(ids, 5000) {
 		open, gone := s.redis.Client.Pipeline(), s.redis.Client.Pipeline()
 		for _, user := range some {
-			open.HSet(ctx, "lease:{"+user+"}", "c", "bench:0 1 stream")
-			gone.Del(ctx, "lease:{"+user+"}")
+			open.HSet(ctx, "lease:{"+user+"}", "lately", "bench:0 1 stream")
+			gone.HDel(ctx, "lease:{"+user+"}", "lately")
 		}
 		if _, err := open.Exec(ctx); err != nil {
 			return err
