@@ -3,6 +3,7 @@
 package middleware
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -33,6 +34,8 @@ type Config struct {
 	// MaxInFlight is how many requests are worked on at once; one more is answered 503 before any work. 0: no limit (for
 	// doors that hold requests open).
 	MaxInFlight int
+	// Grace is how long a client may take for a small body, or for the next piece of an answer, where MaxInFlight is set. 0: 15 s.
+	Grace time.Duration
 	// Observe is told of every answer: the route's pattern ("" when none matched), the status and how long it took.
 	Observe func(pattern string, status int, took time.Duration)
 }
@@ -53,6 +56,7 @@ func NewDoor(c Config) *Door {
 	if c.Observe == nil {
 		c.Observe = func(string, int, time.Duration) {}
 	}
+	c.Grace = cmp.Or(c.Grace, defaultGrace)
 	var b [5]byte
 	rand.Read(b[:]) // never fails (crypto/rand since Go 1.24)
 	return &Door{Config: c, start: hex.EncodeToString(b[:])}
@@ -76,6 +80,8 @@ func (d *Door) Wrap(next http.Handler) http.Handler {
 				d.Answer(t, r, &tidings.Error{Code: tidings.Unavailable, Detail: "too many requests are under way", After: time.Second})
 				return
 			}
+			t.control, t.grace = http.NewResponseController(w), d.Grace
+			paced(w, r, d.Grace)
 		}
 		next.ServeHTTP(t, r)
 	})
@@ -165,13 +171,23 @@ func (d *Door) trusted(ip netip.Addr) bool {
 // trackedWriter remembers what was answered. It unwraps for http.ResponseController (flush, hijack, deadlines).
 type trackedWriter struct {
 	http.ResponseWriter
-	status int // 0: nothing was answered yet
+	status  int                      // 0: nothing was answered yet
+	control *http.ResponseController // nil: the client may take what is written as slowly as it likes
+	grace   time.Duration
+}
+
+// pace gives the client time for what is written next. net/http takes it back with the answer's end.
+func (t *trackedWriter) pace() {
+	if t.control != nil {
+		_ = t.control.SetWriteDeadline(time.Now().Add(t.grace)) // not every writer has deadlines
+	}
 }
 
 func (t *trackedWriter) WriteHeader(status int) {
 	if t.status == 0 {
 		t.status = status
 	}
+	t.pace()
 	t.ResponseWriter.WriteHeader(status)
 }
 
@@ -179,6 +195,7 @@ func (t *trackedWriter) Write(b []byte) (int, error) {
 	if t.status == 0 {
 		t.status = http.StatusOK
 	}
+	t.pace()
 	return t.ResponseWriter.Write(b)
 }
 

@@ -1,11 +1,15 @@
 package middleware_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -201,5 +205,59 @@ func TestEachAnswerIsObservedWithItsRouteAndStatus(t *testing.T) {
 	d.Wrap(mux).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/things/7", nil))
 	if pattern != "GET /things/{id}" || status != 404 {
 		t.Errorf("%q %d", pattern, status)
+	}
+}
+
+// Connections that begin a body and say nothing more hold no place for long, and who sends steadily is not cut.
+func TestABodyThatDoesNotComeGivesItsPlaceBack(t *testing.T) {
+	const grace = time.Second
+	door := middleware.NewDoor(middleware.Config{MaxInFlight: 1, Grace: grace})
+	mux := http.NewServeMux()
+	mux.Handle("POST /read", door.Serve(func(w http.ResponseWriter, r *http.Request) error {
+		b, err := middleware.ReadBody(w, r, 1<<20)
+		if err != nil {
+			return err
+		}
+		select { // what is done with it may take longer than its coming
+		case <-time.After(grace + grace/4):
+		case <-r.Context().Done():
+			t.Error("the request ended with its body's time")
+		}
+		fmt.Fprint(w, len(b))
+		return nil
+	}))
+	server := httptest.NewServer(door.Wrap(mux))
+	defer server.Close()
+	open := func() net.Conn {
+		c, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+		fmt.Fprint(c, "POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 100004\r\n\r\nhalf")
+		return c
+	}
+	status := func(c net.Conn) (int, string) {
+		response, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		b, _ := io.ReadAll(response.Body)
+		return response.StatusCode, string(b)
+	}
+	if code, _ := status(open()); code != http.StatusBadRequest {
+		t.Errorf("a body that does not come is answered %d", code)
+	}
+	steady := open()
+	go func() {
+		for range 10 {
+			<-time.After(grace / 5)
+			fmt.Fprint(steady, strings.Repeat("x", 10_000))
+		}
+	}()
+	if code, body := status(steady); code != http.StatusOK || body != "100004" {
+		t.Errorf("a body that comes steadily is answered %d %s", code, body)
 	}
 }
