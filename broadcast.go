@@ -149,7 +149,7 @@ func ReadReminders(rs []NewReminder, m Message, start time.Time) (out []Reminder
 		case r.After != "":
 			made.DueAt = start.Add(after)
 		default:
-			if made.DueAt, err = time.Parse(time.RFC3339, r.At); err != nil {
+			if made.DueAt, err = ParseTime(r.At); err != nil {
 				errs.Add(field+".at", "malformed", "a time such as 2026-01-02T15:04:05+08:00")
 			}
 		}

@@ -69,6 +69,7 @@ type MessageStatus struct {
 	Application string                    `json:"application"`
 	Type        string                    `json:"type"`
 	Lane        Lane                      `json:"lane"`
+	Channels    []Channel                 `json:"channels"`
 	Status      string                    `json:"status"` // accepted, processing, done, canceled, failed
 	Reason      Reason                    `json:"reason,omitempty"`
 	AcceptedAt  time.Time                 `json:"accepted_at"`

@@ -45,11 +45,16 @@ func Results(n int, a Accepted, err error) []Result {
 }
 
 // Keyer is a Sender whose provider drops a call with an idempotency key that it has seen. The key is asked for before the first
-// attempt of a delivery and committed with it; every further attempt at the same integration carries the same one.
+// attempt of a delivery and committed with it; every further attempt at the same integration carries the same one within KeyLives. What a person
+// sends again, although it is known what became of it, is a new call with a key of its own.
 type Keyer interface {
 	Sender
 	Key(ctx context.Context) (string, error)
 }
+
+// KeyLives is for how long a provider knows a key from the attempt that it was used in. JPush knows one for a day, of which it may have waited half for
+// its attempt.
+const KeyLives = 11 * time.Hour
 
 // Querier is a Sender whose provider can be asked what became of an attempt: when it sends no reports, or none came.
 type Querier interface {

@@ -95,7 +95,7 @@ type Outgoing struct {
 // Before is an earlier attempt of a delivery.
 type Before struct {
 	Integration string
-	Key         string // of a Keyer
+	Key         string // of a Keyer, as long as its provider knows it and it may still mean the same call
 	State       State
 	PassedOn    bool // it was refused, and another integration was to take the delivery at once
 	Replayed    bool // the delivery ended after it, and was put on the road anew by a replay

@@ -23,6 +23,7 @@ const (
 	maxImportLine = 256 << 10
 	importChunk   = 500    // lines written with one statement for each table
 	maxRefused    = 10_000 // refused lines that the report names
+	refusedKept   = 10_000 // that are remembered: the two lines of a record are near each other
 )
 
 // importReport tells what an import did. Refused lines changed nothing, all others are in the directory.
@@ -138,6 +139,11 @@ func (im *importer) record(ctx context.Context, n int, header tidings.ImportHead
 	if err := errs.Err(tidings.Invalid); err != nil {
 		return im.refuse(n, err)
 	}
+	for _, l := range lines { // all of them before any is taken: a record that is refused changes nothing
+		if err := l.Validate().Err(tidings.Invalid); err != nil {
+			return im.refuse(n, err)
+		}
+	}
 	for _, l := range lines {
 		if err := im.take(ctx, numbered{n, l}); err != nil {
 			return im.refuse(n, err)
@@ -195,6 +201,9 @@ func (im *importer) refuse(line int, err error) error {
 	}
 	if im.refused[line] {
 		return nil
+	}
+	if len(im.refused) == refusedKept {
+		clear(im.refused)
 	}
 	im.refused[line] = true
 	im.report.Refused++

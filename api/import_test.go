@@ -61,6 +61,11 @@ func TestATableIsImportedAndItsBrokenRecordsAreRefused(t *testing.T) {
 		if s := b.ok(200, "GET", "/v1/stores/s2", b.app, ""); !strings.Contains(s, `"mon":["09:00-18:00"]`) || !strings.Contains(s, `"tier":"gold"`) {
 			t.Errorf("%s", s)
 		}
+		b.ok(200, "POST", "/v1/directory/import", b.app, "user,name,memberships,sms\nu7,Lin,,+8613800138000\n", "Content-Type", "text/csv")
+		decode(t, b.ok(200, "POST", "/v1/directory/import", b.app, "user,name,memberships,sms\nu7,Wang,,notaphone\n", "Content-Type", "text/csv"), &r)
+		if s := b.ok(200, "GET", "/v1/users/u7", b.app, ""); r.Refused != 1 || !strings.Contains(s, "Lin") {
+			t.Errorf("a record that is refused changed something: %+v %s", r, s)
+		}
 		b.refused(400, "POST", "/v1/directory/import", b.app, "colour\nred\n", "Content-Type", "text/csv")
 		b.refused(400, "POST", "/v1/directory/import", b.app, "", "Content-Type", "text/csv")
 	})

@@ -19,7 +19,7 @@ type Inbox interface {
 	// UnreadOf counts of several users; one with nothing unread may be missing.
 	UnreadOf(ctx context.Context, users []string) (map[string]int, error)
 	// Mark marks the notifications of ids, or with none of them everything up to upTo.
-	Mark(ctx context.Context, user string, m tidings.Mark, ids []tidings.ID, upTo tidings.ID) (changed int, err error)
+	Mark(ctx context.Context, user string, m tidings.Mark, ids []tidings.ID, upTo tidings.ID, types ...string) (changed int, err error)
 }
 
 func (a *API) getInbox(w http.ResponseWriter, r *http.Request, p auth.Principal) error {
@@ -110,12 +110,16 @@ func (a *API) markInbox(m tidings.Mark) handler {
 		if err != nil {
 			return err
 		}
-		n, err := a.Store.Mark(r.Context(), p.User, m, ids, upTo)
+		n, err := a.Store.Mark(r.Context(), p.User, m, ids, upTo, p.Types...)
 		if err != nil {
 			return err
 		}
 		if n > 0 {
-			a.tellMarked(r.Context(), []tidings.UserMarked{{User: p.User, Marked: tidings.Marked{Mark: m, IDs: ids, UpTo: upTo}}})
+			marked := tidings.Marked{Mark: m, IDs: ids, UpTo: upTo}
+			if len(p.Types) > 0 { // not all that it names: the pages look for themselves
+				marked.IDs, marked.UpTo = nil, 0
+			}
+			a.tellMarked(r.Context(), []tidings.UserMarked{{User: p.User, Marked: marked}})
 		}
 		return middleware.WriteJSON(w, http.StatusOK, changed{n})
 	}

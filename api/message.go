@@ -141,7 +141,7 @@ func readTime(errs *tidings.FieldErrors, field, s string) time.Time {
 	if s == "" {
 		return time.Time{}
 	}
-	t, err := time.Parse(time.RFC3339, s)
+	t, err := tidings.ParseTime(s)
 	if err != nil || t.Year() < 2000 {
 		errs.Add(field, "malformed", "a time such as 2026-01-02T15:04:05+08:00")
 		return time.Time{}

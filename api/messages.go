@@ -53,12 +53,19 @@ func (a *API) one(r *http.Request, p auth.Principal, q *query) (application stri
 	if err = q.err(); err != nil {
 		return "", 0, err
 	}
-	if id, err = pathID(r); err != nil || p.Kind != auth.Application || len(p.Types) == 0 {
+	if id, err = pathID(r); err != nil || p.Kind != auth.Application || len(p.Types) == 0 && (r.Method == http.MethodGet || len(p.Channels) == 0) {
 		return application, id, err
 	}
-	status, err := a.Store.Message(r.Context(), application, id) // the key is for some types only
-	if err == nil && p.MayUse(status.Type) != nil {
+	status, err := a.Store.Message(r.Context(), application, id) // the key is for some types or channels only
+	switch {
+	case err != nil:
+	case p.MayUse(status.Type) != nil:
 		err = notFound("message")
+	case r.Method == http.MethodGet:
+	case r.PathValue("channel") != "":
+		err = p.MayUse(status.Type, tidings.Channel(r.PathValue("channel")))
+	default: // what it changes it changes on all channels
+		err = p.MayUse(status.Type, status.Channels...)
 	}
 	return application, id, err
 }
@@ -137,8 +144,8 @@ func (a *API) cancelByKey(w http.ResponseWriter, r *http.Request, p auth.Princip
 	if err != nil {
 		return err
 	}
-	if p.Kind == auth.Application && len(p.Types) > 0 {
-		return tidings.Errorf(tidings.Forbidden, "the key is for some message types only, and a cancellation key may stand for others: cancel by id")
+	if p.Kind == auth.Application && len(p.Types)+len(p.Channels) > 0 {
+		return tidings.Errorf(tidings.Forbidden, "the key is for some message types or channels only, and a cancellation key may stand for others: cancel by id")
 	}
 	var body struct {
 		Key string `json:"cancellation_key"`

@@ -115,7 +115,7 @@ func (q *query) time(name string) time.Time {
 	if v == "" {
 		return time.Time{}
 	}
-	t, err := time.Parse(time.RFC3339, v)
+	t, err := tidings.ParseTime(v)
 	if err != nil {
 		q.errs.Add(name, "malformed", "a time such as 2026-01-02T15:04:05Z (in a query + is written %2B)")
 	}

@@ -145,8 +145,35 @@ func TestANarrowKeySendsOnlyWhatItIsFor(t *testing.T) {
 		decode(t, b.ok(202, "POST", "/v1/messages", b.app, `{"type":"other","audience":{"users":["u1"]}}`), &a)
 		b.refused(404, "GET", "/v1/messages/"+a.ID, k.Key, "")
 		b.refused(404, "DELETE", "/v1/messages/"+a.ID, k.Key, "")
+		// Of a message that is also on a channel that the key is not for it changes nothing there.
+		var both accepted
+		decode(t, b.ok(202, "POST", "/v1/messages", b.app, good), &both)
+		b.ok(200, "GET", "/v1/messages/"+both.ID, k.Key, "")
+		b.refused(403, "DELETE", "/v1/messages/"+both.ID+"/deliveries/u1/sms", k.Key, "")
+		b.refused(403, "DELETE", "/v1/messages/"+both.ID, k.Key, "")
+		b.refused(403, "POST", "/v1/messages:cancel", k.Key, `{"cancellation_key":"x"}`)
 		if list := b.ok(200, "GET", "/v1/messages", k.Key, ""); strings.Contains(list, a.ID) {
 			t.Errorf("%s", list)
+		}
+	})
+}
+
+// Go reads times that it does not write: a row with one of them would break every list that it stands in.
+func TestATimeThatCannotBeSaidAgainIsRefused(t *testing.T) {
+	onEach(t, func(t *testing.T, b *bundle) {
+		for _, at := range []string{"9999-12-31T23:59:59-12:00", "1999-01-01T00:00:00Z"} {
+			b.refused(400, "POST", "/v1/applications/shop/keys", adminToken, `{"scopes":["messages:send"],"expires_at":"`+at+`"}`)
+		}
+		b.ok(201, "POST", "/v1/applications/shop/keys", adminToken, `{"scopes":["messages:send"],"expires_at":"2030-01-01T00:00:00+24:00"}`)
+		b.ok(202, "POST", "/v1/replays?application=shop", adminToken, `{"filter":{"states":["failed"],"since":"2026-07-01T00:00:00+24:00"},"dry_run":false}`)
+		b.ok(200, "GET", "/v1/applications/shop/keys", adminToken, "")
+	})
+}
+
+func TestAPathWithNULIsNotFound(t *testing.T) {
+	onEach(t, func(t *testing.T, b *bundle) {
+		for _, path := range []string{"/v1/account/keys/%00", "/v1/users/%FF/preferences", "/v1/applications/%00"} {
+			b.refused(404, "DELETE", path, adminToken, "")
 		}
 	})
 }

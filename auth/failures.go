@@ -23,20 +23,37 @@ type failure struct {
 	until time.Time
 }
 
-// wait is how long name must wait before it may try again.
-func (f *failures) wait(now time.Time, name string) time.Duration {
+// try counts a sign-in as wrong before it is known whether it is, so that of many at once no more are looked at than one after the other. wait is how long
+// they must wait, if one of the names has had too many.
+func (f *failures) try(now time.Time, names []string) (wait time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	seen := f.seen[name]
-	if left := seen.until.Sub(now); seen.n >= failuresAllowed && left > 0 {
-		return left
+	for _, name := range names {
+		seen := f.seen[name]
+		if left := seen.until.Sub(now); seen.n >= failuresAllowed && left > 0 {
+			return left
+		}
+	}
+	for _, name := range names {
+		f.add(now, name)
 	}
 	return 0
 }
 
-func (f *failures) add(now time.Time, name string) {
+// right takes back that a sign-in was counted as wrong.
+func (f *failures) right(names []string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	for _, name := range names {
+		if seen, ok := f.seen[name]; ok && seen.n > 0 {
+			seen.n--
+			f.seen[name] = seen
+		}
+	}
+}
+
+// add counts. Under the lock.
+func (f *failures) add(now time.Time, name string) {
 	if f.seen == nil || len(f.seen) >= failuresRemember {
 		f.seen = map[string]failure{}
 	}

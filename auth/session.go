@@ -53,16 +53,15 @@ func (a *Authenticator) SignIn(ctx context.Context, account, password string) (t
 		names = append(names, "account "+account)
 	}
 	now := a.now()
-	for _, name := range names {
-		if wait := a.failed.wait(now, name); wait > 0 {
-			return "", p, &tidings.Error{Code: tidings.TooMany, Detail: "too many wrong passwords; try again later", After: wait}
-		}
+	if wait := a.failed.try(now, names); wait > 0 {
+		return "", p, &tidings.Error{Code: tidings.TooMany, Detail: "too many wrong passwords; try again later", After: wait}
 	}
-	if p, err = a.signedIn(ctx, account, password); err != nil {
+	p, err = a.signedIn(ctx, account, password)
+	if tidings.CodeOf(err) != tidings.Unauthenticated {
+		a.failed.right(names)
+	}
+	if err != nil {
 		if tidings.CodeOf(err) == tidings.Unauthenticated {
-			for _, name := range names {
-				a.failed.add(now, name)
-			}
 			err = errors.Join(err, a.people.Note(ctx, "session.begin refused", "account "+tidings.Clip(account, 64), map[string]string{"address": network(ip)}))
 		}
 		return "", Principal{}, err

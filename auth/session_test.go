@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/netip"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 type people struct {
 	accounts map[string]tidings.Account
 	sessions map[string]tidings.Session
+	mu       sync.Mutex
 	noted    []string
 }
 
@@ -55,6 +58,8 @@ func (p *people) EndSession(_ context.Context, hash string) error {
 }
 
 func (p *people) Note(_ context.Context, action, object string, _ any) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.noted = append(p.noted, action+" "+object)
 	return nil
 }
@@ -228,5 +233,24 @@ func TestAKeyOfAnAccountIsTheAccount(t *testing.T) {
 	b.now = b.now.Add(5 * time.Second)
 	if got := b.code(t, written); got != tidings.Unauthenticated {
 		t.Errorf("of a disabled account: %q", got)
+	}
+}
+
+func TestOfManyGuessesAtOnceNoMoreAreLookedAtThanOneAfterTheOther(t *testing.T) {
+	t.Parallel()
+	b, ctx := setup(), t.Context()
+	b.account("li", tidings.RoleViewer)
+	var guesses sync.WaitGroup
+	var looked atomic.Int64
+	for range 40 {
+		guesses.Go(func() {
+			if _, _, err := b.SignIn(auth.WithAddress(ctx, netip.MustParseAddr("192.0.2.1")), "li", "wrong"); tidings.CodeOf(err) == tidings.Unauthenticated {
+				looked.Add(1)
+			}
+		})
+	}
+	guesses.Wait()
+	if n := looked.Load(); n != 10 {
+		t.Errorf("%d of 40 guesses were looked at", n)
 	}
 }

@@ -21,21 +21,31 @@ type acks struct {
 	token  string
 	timer  *time.Timer
 	saying sync.WaitGroup
+	over   bool // the subscription has ended
 }
+
+// ackAgain is how long after an acknowledgement that was not taken it is said again.
+const ackAgain = 5 * time.Second
 
 func (a *acks) note(cursor, token string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.cursor, a.token = cursor, token
-	if a.timer == nil {
+	a.sayIn(a.every)
+}
+
+// sayIn says what is to be said in a while. Under the lock.
+func (a *acks) sayIn(d time.Duration) {
+	if a.timer == nil && !a.over {
 		a.saying.Add(1)
-		a.timer = time.AfterFunc(a.every, func() { defer a.saying.Done(); a.say() })
+		a.timer = time.AfterFunc(d, func() { defer a.saying.Done(); a.say() })
 	}
 }
 
 // flush says what is still to be said, when the subscription ends.
 func (a *acks) flush() {
 	a.mu.Lock()
+	a.over = true
 	stopped := a.timer != nil && a.timer.Stop()
 	a.mu.Unlock()
 	if stopped {
@@ -47,7 +57,8 @@ func (a *acks) flush() {
 	}
 }
 
-// say posts an acknowledgement. One that fails is said with the next, which says as much and more.
+// say posts an acknowledgement. One that is not taken is said again, or with the next, which says as much and more; a cursor that the server refuses
+// is not.
 func (a *acks) say() {
 	a.mu.Lock()
 	cursor, token := a.cursor, a.token
@@ -65,11 +76,14 @@ func (a *acks) say() {
 	answer, err := or(a.sub.HTTP, http.DefaultClient).Do(r)
 	if err == nil {
 		_ = answer.Body.Close()
-		return
+		if answer.StatusCode < 300 || answer.StatusCode == http.StatusBadRequest {
+			return
+		}
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.cursor = or(a.cursor, cursor)
+	a.sayIn(ackAgain)
 }
 
 func jitter() float64 { return rand.Float64() } //nolint:gosec // not a secret

@@ -1,10 +1,12 @@
 package console
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"tidings"
 	"tidings/auth"
@@ -135,6 +137,8 @@ type applicationPage struct {
 	Form     keyForm
 }
 
+const usagePatience = 3 * time.Second
+
 // keyForm is the form for a key as it was filled in.
 type keyForm struct {
 	Name, Days string
@@ -167,8 +171,11 @@ func (v *visit) applicationPage() (p applicationPage, err error) {
 			return p, err
 		}
 	}
-	if p.Usage, err = v.usage(v.app()); err != nil {
-		return p, err
+	// To count what an application has sent may take long, and the page on which it is suspended must not wait for it.
+	counting, cancel := context.WithTimeout(ctx, usagePatience)
+	defer cancel()
+	if p.Usage, err = v.usage(counting, v.app()); err != nil {
+		v.Door.Logger.Warn("console: an application's usage was not counted", "application", v.app(), "error", err)
 	}
 	p.MayKeys, p.MayWrite, p.MayJudge, p.MayStop = v.may(auth.WriteKeys), v.may(auth.WriteTypes), v.may(auth.DecideApplication), v.may(auth.HaltApplication)
 	p.Scopes = []string{tidings.ScopeSend, tidings.ScopeReadMessages, tidings.ScopeTemplates}

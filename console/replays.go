@@ -79,7 +79,7 @@ func (v *visit) deadForm(q url.Values) (f deadForm, err error) {
 		f.filter.Since = v.Now().Add(-time.Duration(hours) * time.Hour)
 	}
 	if since := q.Get("since"); since != "" {
-		if f.filter.Since, err = time.Parse(time.RFC3339, since); err != nil {
+		if f.filter.Since, err = tidings.ParseTime(since); err != nil {
 			return f, tidings.FieldErrors{{Field: "since", Code: "malformed", Detail: "2026-01-02T15:04:05Z"}}.Err(tidings.Invalid)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"unicode/utf8"
 
 	"tidings"
 	"tidings/auth"
@@ -34,7 +35,12 @@ func (c *Console) guard(route route) middleware.Handler {
 		v := &visit{Console: c, w: w, r: r, lang: language(r)}
 		var err error
 		if v.me, err = c.person(r); err == nil {
-			err = auth.May(v.me, route.act, v.app())
+			if err = auth.May(v.me, route.act, v.app()); err != nil && r.Method == http.MethodPost {
+				err = c.refusedTo(v, route.act, err)
+			}
+		}
+		if err == nil {
+			err = checkQuery(r)
 		}
 		if err == nil && r.Method == http.MethodPost {
 			err = v.readForm()
@@ -48,6 +54,27 @@ func (c *Console) guard(route route) middleware.Handler {
 		}
 		return nil
 	}
+}
+
+// checkQuery refuses what no field holds and PostgreSQL does not take.
+func checkQuery(r *http.Request) error {
+	for name, values := range r.URL.Query() {
+		for _, value := range values {
+			if !utf8.ValidString(value) || strings.Contains(value, "\x00") {
+				return tidings.FieldErrors{{Field: tidings.Clip(name, 64), Code: "malformed", Detail: "UTF-8 without NUL"}}.Err(tidings.Invalid)
+			}
+		}
+	}
+	return nil
+}
+
+// refusedTo notes in the audit log that somebody tried to change what his role may not, and returns why.
+func (c *Console) refusedTo(v *visit, act auth.Action, why error) error {
+	ctx := tidings.WithActor(v.r.Context(), v.me.Actor("console"))
+	if err := c.Platform.Refused(ctx, string(act), "POST "+tidings.Clip(v.r.URL.Path, 64), why); err != nil {
+		return err
+	}
+	return why
 }
 
 // may tells whether the visitor may do something, with the application that the path names.

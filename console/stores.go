@@ -20,6 +20,8 @@ type Authenticator interface {
 
 // Platform is the configuration: who may send what. *platform.Platform is one.
 type Platform interface {
+	// Refused notes in the audit log that who acts tried what he may not.
+	Refused(ctx context.Context, action, object string, why error) error
 	Apply(ctx context.Context, a tidings.Application) (tidings.Application, error)
 	Application(ctx context.Context, id string) (tidings.Application, error)
 	Applications(ctx context.Context) ([]tidings.Application, error)

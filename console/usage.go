@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"strconv"
@@ -140,8 +141,8 @@ func dayOfMonth(day string) string {
 	return t.Format("1/2")
 }
 
-func (v *visit) usage(application string) (usageView, error) {
-	u, err := v.Platform.Usage(v.r.Context(), application, usageDays)
+func (v *visit) usage(ctx context.Context, application string) (usageView, error) {
+	u, err := v.Platform.Usage(ctx, application, usageDays)
 	if err != nil {
 		return usageView{}, err
 	}

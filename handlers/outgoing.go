@@ -109,7 +109,7 @@ func batch(s tidings.Sender, out []tidings.Outgoing) int {
 		return 1
 	}
 	n := 1
-	for n < min(len(out), b.BatchSize()) && together(out[0].Call, out[n].Call) {
+	for n < min(len(out), b.BatchSize()) && out[n].Locale == out[0].Locale && together(out[0].Call, out[n].Call) {
 		n++
 	}
 	return n

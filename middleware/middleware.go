@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"tidings"
 )
@@ -72,6 +73,10 @@ func (d *Door) Wrap(next http.Handler) http.Handler {
 		defer func() { d.Observe(r.Pattern, t.status, time.Since(started)) }()
 		defer d.recover(t, r)
 		if done := d.cors(t, r); done {
+			return
+		}
+		if !utf8.ValidString(r.URL.Path) || strings.Contains(r.URL.Path, "\x00") { // nothing has such a name, and PostgreSQL takes none
+			d.Answer(t, r, tidings.Errorf(tidings.NotFound, "the path is not UTF-8, or holds NUL"))
 			return
 		}
 		if d.MaxInFlight > 0 {

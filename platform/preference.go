@@ -62,12 +62,14 @@ func (p *Platform) PutPreferences(ctx context.Context, w tidings.Preferences, ap
 		return err
 	}
 	_, err := p.store.ChangePreferences(ctx, w.User, func(old tidings.Preferences) (tidings.Preferences, error) {
+		next := w // made anew each time: the transaction may be run again
+		next.Rules = slices.Clone(w.Rules)
 		for _, r := range old.Rules {
 			if foreign(r.Application, application) {
-				w.Rules = append(w.Rules, r)
+				next.Rules = append(next.Rules, r)
 			}
 		}
-		return w, nil
+		return next, nil
 	})
 	return err
 }

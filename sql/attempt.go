@@ -84,9 +84,9 @@ func (db *DB) before(ctx context.Context, c tidings.Channel, out []tidings.Outgo
 		User                    string `db:"user_id"`
 		Integration, Key, State string
 		PassedOn                int `db:"passed_on"`
-		Replayed                int
+		Replayed, Aged          int
 	}
-	if err := db.Select(ctx, &rows, "attempts-before", outgoingColumns(again), string(c)); err != nil {
+	if err := db.Select(ctx, &rows, "attempts-before", outgoingColumns(again), string(c), tidings.KeyLives.Microseconds()); err != nil {
 		return err
 	}
 	type key struct {
@@ -96,7 +96,11 @@ func (db *DB) before(ctx context.Context, c tidings.Channel, out []tidings.Outgo
 	before := map[key][]tidings.Before{}
 	for _, r := range rows {
 		k := key{r.Message, r.User}
-		before[k] = append(before[k], tidings.Before{Integration: r.Integration, Key: r.Key, State: tidings.State(r.State), PassedOn: r.PassedOn == 1, Replayed: r.Replayed == 1})
+		b := tidings.Before{Integration: r.Integration, Key: r.Key, State: tidings.State(r.State), PassedOn: r.PassedOn == 1, Replayed: r.Replayed == 1}
+		if r.Aged == 1 || b.Replayed && b.State != tidings.UnknownEnd {
+			b.Key = ""
+		}
+		before[k] = append(before[k], b)
 	}
 	for i, o := range out {
 		out[i].Before = before[key{int64(o.Message), o.User}]

@@ -106,14 +106,14 @@ func (db *DB) UnreadOf(ctx context.Context, users []string) (map[string]int, err
 	return unread, nil
 }
 
-// Mark notes a fact about notifications that the user may see: those named, or, if none is, all up to the message upTo. It
-// returns how many it changed: what was marked before stays as it is.
-func (db *DB) Mark(ctx context.Context, user string, m tidings.Mark, ids []tidings.ID, upTo tidings.ID) (int, error) {
+// Mark notes a fact about notifications that the user may see, of the given types only if any are given: those named, or, if none is, all up to
+// the message upTo. It returns how many it changed: what was marked before stays as it is.
+func (db *DB) Mark(ctx context.Context, user string, m tidings.Mark, ids []tidings.ID, upTo tidings.ID, types ...string) (int, error) {
 	if len(ids) > 0 {
-		rows, err := db.mark(ctx, m, "mark", idColumn(ids), user, string(m))
+		rows, err := db.mark(ctx, m, "mark", idColumn(ids), user, string(m), listed(types))
 		return len(rows), err
 	}
-	rows, err := db.mark(ctx, m, "mark-up-to", user, string(m), int64(upTo))
+	rows, err := db.mark(ctx, m, "mark-up-to", user, string(m), int64(upTo), listed(types))
 	return len(rows), err
 }
 

@@ -190,6 +190,25 @@ func TestMarksAreSetOnceAndReadIsAlsoSeen(t *testing.T) {
 	})
 }
 
+func TestWhoSeesSomeTypesMarksTheseAlone(t *testing.T) {
+	sqltest.Each(t, func(t *testing.T, db *sql.DB) {
+		openShop(t, db)
+		ctx := context.Background()
+		first := send(t, db, toStores("acme_1"))
+		last := send(t, db, toStores("acme_1"))
+		for _, c := range []struct {
+			ids  []tidings.ID
+			upTo tidings.ID
+			typ  string
+			want int
+		}{{nil, last, "another", 0}, {[]tidings.ID{first}, 0, "another", 0}, {[]tidings.ID{first}, 0, "note", 1}, {nil, last, "note", 1}} {
+			if n, err := db.Mark(ctx, "ann", tidings.MarkRead, c.ids, c.upTo, c.typ); err != nil || n != c.want {
+				t.Errorf("%+v: %d %v", c, n, err)
+			}
+		}
+	})
+}
+
 func TestWhatWaitsForSendAtOrWasTakenBackIsNotInTheInbox(t *testing.T) {
 	sqltest.Each(t, func(t *testing.T, db *sql.DB) {
 		ctx := context.Background()

@@ -12,6 +12,7 @@ type statusRow struct {
 	Application string
 	Type        string
 	Lane        tidings.Lane
+	Channels    string
 	Audience    string
 	Data        string
 	SendAt      int64 `db:"send_at"`
@@ -23,7 +24,7 @@ type statusRow struct {
 }
 
 func (r statusRow) status() (tidings.MessageStatus, error) {
-	s := tidings.MessageStatus{ID: tidings.ID(r.ID), Application: r.Application, Type: r.Type, Lane: r.Lane, Reason: r.Reason,
+	s := tidings.MessageStatus{ID: tidings.ID(r.ID), Application: r.Application, Type: r.Type, Lane: r.Lane, Channels: splitChannels(r.Channels), Reason: r.Reason,
 		AcceptedAt: timeOf(r.AcceptedAt), SendAt: timeOf(r.SendAt), ExpiresAt: timeOf(r.ExpiresAt), Data: json.RawMessage(r.Data),
 		Users: r.Size, Counts: map[tidings.Channel]map[tidings.State]int{}}
 	return s, json.Unmarshal([]byte(r.Audience), &s.Audience)

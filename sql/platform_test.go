@@ -259,16 +259,26 @@ func TestAPartOfTheStoresAndTheWayBack(t *testing.T) {
 		inForce(map[int]int{1: 100})
 		publish(3, 100)
 		inForce(map[int]int{3: 100})
-		for _, want := range []int{2, 1} {
-			back, err := db.Rollback(ctx, ref)
+		back := func(want int) {
+			t.Helper()
+			got, err := db.Rollback(ctx, ref)
 			must(t, err)
 			inForce(map[int]int{want: 100})
-			if back.Version != want {
-				t.Errorf("back to %d", back.Version)
+			if got.Version != want {
+				t.Errorf("back to %d", got.Version)
 			}
 		}
+		back(1) // 2 was never in force for all
 		_, err = db.Rollback(ctx, ref)
 		wantCode(t, err, tidings.Conflict)
+		publish(2, 100)
+		back(1)
+		publish(3, 100)
+		back(1) // 2 was rolled back for a reason
+		publish(2, 100)
+		publish(3, 100)
+		back(2)
+		back(1)
 	})
 }
 

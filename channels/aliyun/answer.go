@@ -92,6 +92,8 @@ func decode(a once.Answer, r *reply) error {
 	case known:
 	case strings.HasPrefix(r.Code, "Throttling"): // Throttling.User, Throttling.Api
 		e = busy
+	case a.Status >= 500: // Aliyun is ill, and says nothing that we know
+		e = silent
 	default:
 		e = no
 	}

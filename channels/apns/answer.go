@@ -36,7 +36,8 @@ var verdicts = map[string]tidings.SendError{
 	"ExpiredProviderToken": ourFault, "Forbidden": ourFault, "InvalidProviderToken": ourFault, "MissingProviderToken": ourFault,
 	"UnrelatedKeyIdInToken": ourFault, "BadEnvironmentKeyIdInToken": ourFault, "TooManyProviderTokenUpdates": ourFault,
 
-	"TooManyRequests": busy, "IdleTimeout": busy, "ServiceUnavailable": busy, "Shutdown": busy,
+	"TooManyRequests": {Outcome: busy.Outcome, OfAddress: true, Reason: busy.Reason, After: busy.After}, // for one device
+	"IdleTimeout":     busy, "ServiceUnavailable": busy, "Shutdown": busy,
 	"InternalServerError": nobodyKnows,
 }
 

@@ -116,7 +116,7 @@ func TestReasonsAreClassed(t *testing.T) {
 		"ANewOne":                     wrong,
 		"TopicDisallowed":             config,
 		"TooManyProviderTokenUpdates": config,
-		"TooManyRequests":             {Outcome: tidings.Busy, Reason: tidings.ProviderBusy},
+		"TooManyRequests":             {Outcome: tidings.Busy, OfAddress: true, Reason: tidings.ProviderBusy},
 		"ServiceUnavailable":          {Outcome: tidings.Busy, Reason: tidings.ProviderBusy},
 		"Shutdown":                    {Outcome: tidings.Busy, Reason: tidings.ProviderBusy},
 		"InternalServerError":         {Outcome: tidings.Unknown, Reason: tidings.ProviderSilent},

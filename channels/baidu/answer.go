@@ -100,7 +100,11 @@ func decode(a once.Answer) (providerID string, err error) {
 	}
 	code, _ := r.Code.Int64() // 0, an unknown code, if it is none
 	v, known := verdicts[code]
-	if !known {
+	switch {
+	case known:
+	case a.Status >= 500: // Baidu is ill, and says nothing that we know
+		v = nobodyKnows
+	default:
 		v = refusedForGood // a code is a certain no
 	}
 	if after := a.RetryAfter(); after > 0 && v.outcome == tidings.Busy {

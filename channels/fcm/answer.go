@@ -26,13 +26,14 @@ var (
 // verdicts are what FCM's own error codes mean (its ErrorCode reference), and after them Google's canonical ones, which stand alone
 // when the fault lies before FCM. INTERNAL says nothing of whether the push had been taken by then.
 var verdicts = map[string]tidings.SendError{
-	"UNREGISTERED":           {Outcome: tidings.Refused, Reason: tidings.AddressRefused, AddressDead: true},
-	"SENDER_ID_MISMATCH":     {Outcome: tidings.Refused, Reason: tidings.AddressRefused}, // or our project is the wrong one: the address may be good
-	"INVALID_ARGUMENT":       wrong,
-	"QUOTA_EXCEEDED":         overQuota,
-	"UNAVAILABLE":            overloaded,
-	"INTERNAL":               nobodyKnows,
-	"THIRD_PARTY_AUTH_ERROR": ourFault, // the project's own credentials at Apple
+	"UNREGISTERED":       {Outcome: tidings.Refused, Reason: tidings.AddressRefused, AddressDead: true},
+	"SENDER_ID_MISMATCH": {Outcome: tidings.Refused, Reason: tidings.AddressRefused}, // or our project is the wrong one: the address may be good
+	"INVALID_ARGUMENT":   wrong,
+	"QUOTA_EXCEEDED":     overQuota,
+	"UNAVAILABLE":        overloaded,
+	"INTERNAL":           nobodyKnows,
+	// The project's own credentials at Apple, or at one browser's push service: the others' pushes go on.
+	"THIRD_PARTY_AUTH_ERROR": {Outcome: tidings.Busy, OfAddress: true, Reason: tidings.Misconfigured, After: rest, Configuration: true},
 
 	"UNAUTHENTICATED":     ourFault,
 	"PERMISSION_DENIED":   ourFault,

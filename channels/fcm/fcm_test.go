@@ -98,7 +98,7 @@ func TestErrorsAreClassedByTheirCode(t *testing.T) {
 		"QUOTA_EXCEEDED":         {Outcome: tidings.Busy, Reason: tidings.ProviderBusy, After: time.Minute},
 		"UNAVAILABLE":            {Outcome: tidings.Busy, Reason: tidings.ProviderBusy, After: 7 * time.Second},
 		"INTERNAL":               {Outcome: tidings.Unknown, Reason: tidings.ProviderSilent},
-		"THIRD_PARTY_AUTH_ERROR": {Outcome: tidings.Busy, Reason: tidings.Misconfigured, After: time.Minute, Configuration: true},
+		"THIRD_PARTY_AUTH_ERROR": {Outcome: tidings.Busy, Reason: tidings.Misconfigured, After: time.Minute, Configuration: true, OfAddress: true},
 		"A_NEW_ONE":              {Outcome: tidings.Unknown, Reason: tidings.ProviderSilent}, // with 500
 	} {
 		f.Fail(sim.Fault{Code: code, RetryAfter: 7})

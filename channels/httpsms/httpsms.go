@@ -3,6 +3,7 @@
 package httpsms
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -181,7 +182,9 @@ func oneLine(s string) string { return strings.NewReplacer("\r", "", "\n", " ").
 // decode finds the first rule that fits an answer. One that no rule fits says nothing about what the gateway did.
 func (s *Sender) decode(a once.Answer) (id string, err error) {
 	f := facts{status: a.Status, body: string(a.Body)}
-	json.Unmarshal(a.Body, &f.json) // what is no JSON fits no path
+	numbers := json.NewDecoder(bytes.NewReader(a.Body))
+	numbers.UseNumber()         // ids keep their digits, as in reports
+	_ = numbers.Decode(&f.json) // what is no JSON fits no path
 	v := tidings.SendError{Outcome: tidings.Unknown, Reason: tidings.ProviderSilent}
 	switch {
 	case a.Cut:

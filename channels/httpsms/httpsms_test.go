@@ -133,6 +133,28 @@ func TestTheGatewaysIDIsRead(t *testing.T) {
 	}
 }
 
+func TestALongNumberAsAnIDKeepsItsDigits(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w, `{"code":0,"data":{"id":1234567890123456789}}`)
+	}))
+	t.Cleanup(server.Close)
+	if a, err := newSender(t, values("json", server.URL), time.Now).Send(t.Context(), call("x")); err != nil || a.ProviderID != "1234567890123456789" {
+		t.Errorf("%+v %v", a, err)
+	}
+}
+
+// A push of several reports, one of them of another system at the same account, read by rules that look at the text.
+func TestEachReportOfAPushIsReadByItself(t *testing.T) {
+	one, two := tidings.ID(1<<50), tidings.ID(1<<50+1)
+	v := values("json", "http://x")
+	v["report_id"], v["report_attempt"], v["report_delivered"], v["report_failed"] = "", `~"ref":"([^"]+)"`, "~DELIVRD", "~UNDELIV"
+	got, _, err := newSender(t, v, time.Now).Report(tidings.Report{Body: []byte(`[{"ref":"` + one.String() + `","status":"DELIVRD"},{"ref":"their own","status":"DELIVRD"},{"ref":"` +
+		two.String() + `","status":"UNDELIV"}]`)})
+	if err != nil || len(got) != 2 || got[0].Attempt != one || got[0].Kind != tidings.ReceiptDelivered || got[1].Attempt != two || got[1].Kind != tidings.ReceiptNotDelivered {
+		t.Errorf("%+v %v", got, err)
+	}
+}
+
 func TestAnAnswerThatNoRuleFitsSaysNothing(t *testing.T) {
 	for body, want := range map[string]tidings.Outcome{`{"code":7}`: tidings.Unknown, `{"code":4}`: tidings.Refused, `{"code":8}`: tidings.Busy, "0": tidings.Unknown} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, body) }))

@@ -26,15 +26,25 @@ func (s *Sender) Report(r tidings.Report) ([]tidings.Receipt, tidings.ReportAnsw
 		return nil, answer, err
 	}
 	var got []tidings.Receipt
+	var foreign error // the account may be another system's as well
 	for _, one := range list {
 		f := facts{json: one, body: string(r.Body)}
+		if len(list) > 1 { // a rule that looks at the text looks at this report's
+			text, _ := json.Marshal(one) // it was JSON
+			f.body = string(text)
+		}
 		receipt := tidings.Receipt{Attempt: r.Attempt, ProviderID: f.find(v["report_id"])}
 		if v["report_attempt"] != "" {
 			id, err := tidings.ParseID(f.find(v["report_attempt"]))
-			if err != nil || r.Attempt != 0 && id != r.Attempt {
+			switch {
+			case err == nil && r.Attempt != 0 && id != r.Attempt:
 				return nil, answer, tidings.Errorf(tidings.Invalid, "a report names no attempt of ours")
+			case err == nil:
+				receipt.Attempt = id
+			case receipt.ProviderID == "":
+				foreign = tidings.Errorf(tidings.Invalid, "a report names no attempt of ours")
+				continue
 			}
-			receipt.Attempt = id
 		}
 		switch {
 		case s.rules["report_delivered"].fit(f):
@@ -45,10 +55,14 @@ func (s *Sender) Report(r tidings.Report) ([]tidings.Receipt, tidings.ReportAnsw
 			continue // on its way, or a word that the settings do not know
 		}
 		if receipt.Attempt == 0 && receipt.ProviderID == "" {
-			return nil, answer, tidings.Errorf(tidings.Invalid, "a report names neither an attempt nor the gateway's id")
+			foreign = tidings.Errorf(tidings.Invalid, "a report names neither an attempt nor the gateway's id")
+			continue
 		}
 		receipt.Detail = once.Excerpt(cmp.Or(f.find("status"), string(receipt.Kind)))
 		got = append(got, receipt)
+	}
+	if len(got) == 0 {
+		return nil, answer, foreign
 	}
 	return got, answer, nil
 }

@@ -120,13 +120,16 @@ func cause(err error) error {
 	return err
 }
 
-// RetryAfter is the delay that an answer asks for in seconds, or 0, at most an hour.
+// RetryAfter is the delay that an answer asks for, in seconds or until a date (RFC 9110, 10.2.3), or 0; at most an hour.
 func (a Answer) RetryAfter() time.Duration {
-	d, err := time.ParseDuration(a.Header.Get("Retry-After") + "s")
-	if err != nil || d < 0 {
-		return 0
+	said := a.Header.Get("Retry-After")
+	d, err := time.ParseDuration(said + "s")
+	if err != nil {
+		if at, err := http.ParseTime(said); err == nil {
+			d = time.Until(at)
+		}
 	}
-	return min(d, time.Hour)
+	return min(max(d, 0), time.Hour)
 }
 
 // meteredConn counts the bytes that were handed to the operating system. httptrace's WroteHeaders fires when the headers

@@ -104,6 +104,18 @@ func TestASilentServerIsUnknown(t *testing.T) {
 	}
 }
 
+func TestHowLongToWaitIsSaidInSecondsOrByADate(t *testing.T) {
+	for said, want := range map[string][2]time.Duration{
+		"": {0, 0}, "7": {7 * time.Second, 7 * time.Second}, "-1": {0, 0}, "soon": {0, 0}, "86400": {time.Hour, time.Hour},
+		time.Now().Add(20 * time.Minute).UTC().Format(http.TimeFormat): {18 * time.Minute, 20 * time.Minute},
+		time.Now().Add(-time.Minute).UTC().Format(http.TimeFormat):     {0, 0},
+	} {
+		if got := (once.Answer{Header: http.Header{"Retry-After": {said}}}).RetryAfter(); got < want[0] || got > want[1] {
+			t.Errorf("%q: %s", said, got)
+		}
+	}
+}
+
 func TestARedirectIsAnAnswerAndNotFollowed(t *testing.T) {
 	var requests atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -3,6 +3,7 @@ package tencent
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -87,13 +88,16 @@ var verdicts = map[string]tidings.SendError{
 	"InternalError.":                                            silent, // Timeout, OtherError: it may have been taken
 }
 
-func verdict(code string) tidings.SendError {
+func verdict(code string, status int) tidings.SendError {
 	if e, ok := verdicts[code]; ok {
 		return e
 	}
 	family, _, _ := strings.Cut(code, ".")
 	if e, ok := verdicts[family+"."]; ok {
 		return e
+	}
+	if status >= 500 { // Tencent is ill, and says nothing that we know
+		return silent
 	}
 	return no
 }
@@ -104,7 +108,7 @@ func decode(a once.Answer, into *answer) error {
 		return failure(silent, fmt.Errorf("tencent answered %d without its JSON", a.Status))
 	}
 	if e := into.Response.Error; e != nil {
-		v := verdict(e.Code)
+		v := verdict(e.Code, a.Status)
 		if after := a.RetryAfter(); after > 0 && v.Outcome == tidings.Busy {
 			v.After = after
 		}
@@ -132,7 +136,7 @@ func results(a answer, numbers []string, parts int) []tidings.Result {
 			out[i].Accepted = tidings.Accepted{ProviderID: s.Serial, Segments: parts}
 			continue
 		}
-		out[i].Err = failure(verdict(s.Code), fmt.Errorf("tencent answered %s %s", once.Excerpt(s.Code), once.Excerpt(s.Message)))
+		out[i].Err = failure(verdict(s.Code, http.StatusOK), fmt.Errorf("tencent answered %s %s", once.Excerpt(s.Code), once.Excerpt(s.Message)))
 	}
 	return out
 }

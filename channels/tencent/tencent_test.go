@@ -123,8 +123,9 @@ func TestACodeDecidesOfTheWholeAndOfEachNumber(t *testing.T) {
 		var a answer
 		check(t, body, decode(once.Answer{Status: 200, Body: []byte(body)}, &a), silent)
 	}
-	check(t, "unknown", failure(verdict("InvalidParameterValue.New"), errors.New("x")), no)
-	check(t, "a family", failure(verdict("InternalError.New"), errors.New("x")), silent)
+	check(t, "unknown", failure(verdict("InvalidParameterValue.New", 200), errors.New("x")), no)
+	check(t, "unknown, from one that is ill", failure(verdict("InvalidParameterValue.New", 503), errors.New("x")), silent)
+	check(t, "a family", failure(verdict("InternalError.New", 200), errors.New("x")), silent)
 	var a answer
 	if err := decode(once.Answer{Status: 200, Body: []byte(`{"Response":{"SendStatusSet":[]}}`)}, &a); err != nil {
 		t.Fatal(err)

@@ -83,7 +83,11 @@ func decode(a once.Answer) (message, error) {
 		return m, nil
 	}
 	e, known := verdicts[string(m.Code)]
-	if !known {
+	switch {
+	case known:
+	case a.Status >= 500: // Twilio is ill, and says nothing that we know
+		e = silent
+	default:
 		e = tidings.SendError{Outcome: tidings.Refused, Reason: tidings.ProviderRefused}
 	}
 	if after := a.RetryAfter(); after > 0 && e.Outcome == tidings.Busy {

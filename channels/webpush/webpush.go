@@ -34,7 +34,7 @@ const (
 
 // Driver offers browsers: an address is a subscription.
 var Driver = tidings.Driver{
-	Provider: tidings.WebPush, Channel: tidings.App, Bound: true,
+	Provider: tidings.WebPush, Channel: tidings.App, Bound: true, Apart: true,
 	Fields: []tidings.Field{
 		{Name: "private_key", Secret: true, Required: true, Help: "the VAPID key, base64url, of which pages have the public half (npx web-push generate-vapid-keys)"},
 		{Name: "subscriber", Required: true, Help: "whom a push service asks when something is wrong: a mail address or an https URL"},
@@ -89,11 +89,12 @@ type payload struct {
 	Tag     string `json:"tag"` // what is shown with the same tag is replaced
 }
 
-// Send makes one push. Users name the push services: what goes wrong there, save that our key is refused, says nothing of others.
+// Send makes one push. Users name the push services: what goes wrong there says nothing of others, not even that a key of ours is refused, for
+// which a subscription that was made under another key is enough.
 func (s *Sender) Send(ctx context.Context, c tidings.Call) (tidings.Accepted, error) {
 	accepted, err := s.send(ctx, c)
 	if e, ok := errors.AsType[*tidings.SendError](err); ok {
-		e.OfAddress = !e.Configuration
+		e.OfAddress = true
 	}
 	return accepted, err
 }

@@ -86,6 +86,10 @@ func (p *process) serveAdminOn(l net.Listener) {
 func (p *process) healthRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if !p.up.Load() { // the door is open before all that is looked at is there
+			http.Error(w, "not ready: start", http.StatusServiceUnavailable)
+			return
+		}
 		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 		defer cancel()
 		for name, check := range p.ready {

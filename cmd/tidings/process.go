@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -35,8 +36,9 @@ type process struct {
 	log      *slog.Logger
 	registry *prometheus.Registry
 	master   []byte
-	old      [][]byte // master secrets whose seals and signatures are still taken
-	ready    map[string]func(context.Context) error
+	old      [][]byte                               // master secrets whose seals and signatures are still taken
+	ready    map[string]func(context.Context) error // written while the process starts, read once it is up
+	up       atomic.Bool
 	proxies  []netip.Prefix
 
 	board    *switchboard.Board // nil until opened
@@ -92,6 +94,7 @@ func (p *process) run(ctx context.Context, start func(context.Context) error) er
 	defer p.failed(nil)
 	err := start(ctx)
 	if err == nil {
+		p.up.Store(true)
 		<-ctx.Done()
 		if err = context.Cause(ctx); errors.Is(err, context.Canceled) {
 			err = nil

@@ -35,7 +35,7 @@ INSERT INTO attempts (id, message_id, user_id, channel, n, key, provider, integr
 SELECT id, message_id, user_id, $1, n, key, $2, $3, 'sending', now_us() FROM rows(id bigint, message_id bigint, user_id text, n bigint, key text)
 
 -- name: attempts-before
-SELECT t.message_id, t.user_id, t.integration, t.key, t.state, t.passed_on,
+SELECT t.message_id, t.user_id, t.integration, t.key, t.state, t.passed_on, CASE WHEN t.started_at < now_us() - $2 THEN 1 ELSE 0 END AS aged,
     CASE WHEN EXISTS (SELECT 1 FROM replayed r WHERE r.message_id = t.message_id AND r.user_id = t.user_id AND r.channel = t.channel
         AND r.why = '' AND r.attempts >= t.n) THEN 1 ELSE 0 END AS replayed
 FROM rows(message_id bigint, user_id text)

@@ -18,11 +18,12 @@ INSERT INTO endpoints (id, application, name, url, events, secret, state, create
 VALUES ($1, $2, $3, $4, $5, $6, 'active', now_us(), now_us(), now_us())
 
 -- name: change-endpoint
--- What it was not told of before is no fault: the balance looks from the change on. One that is enabled begins with a clean slate.
+-- What it was not told of before is no fault: the balance looks from the change on. One that is enabled, or that
+-- stands at another URL now, begins with a clean slate.
 UPDATE endpoints SET name = $2, url = $3, events = $4, secret = $5, old_secret = $6, old_until = CASE WHEN CAST($7 AS bigint) = 0 THEN old_until ELSE now_us() + CAST($7 AS bigint) END,
     reason = $9, changed_at = now_us(), watched_from = CASE WHEN events = $4 AND state = $8 THEN watched_from ELSE now_us() END,
-    failures = CASE WHEN state = $8 THEN failures ELSE 0 END, failing_since = CASE WHEN state = $8 THEN failing_since ELSE 0 END,
-    next_at = CASE WHEN state = $8 THEN next_at ELSE 0 END, state = $8
+    failures = CASE WHEN state = $8 AND url = $3 THEN failures ELSE 0 END, failing_since = CASE WHEN state = $8 AND url = $3 THEN failing_since ELSE 0 END,
+    next_at = CASE WHEN state = $8 AND url = $3 THEN next_at ELSE 0 END, state = $8
 WHERE id = $1
 
 -- name: delete-endpoint

@@ -49,7 +49,8 @@ UPDATE notifications SET
     read_at = CASE WHEN $2 = 'read' AND read_at = 0 THEN now_us() ELSE read_at END,
     archived_at = CASE WHEN $2 = 'archive' AND archived_at = 0 THEN now_us() ELSE archived_at END
 WHERE user_id = $1 AND message_id IN (
-        SELECT v.message_id FROM rows(message_id bigint) JOIN visible v ON v.message_id = rows.message_id AND v.user_id = $1)
+        SELECT v.message_id FROM rows(message_id bigint) JOIN visible v ON v.message_id = rows.message_id AND v.user_id = $1
+        WHERE $3 = '' OR EXISTS (SELECT 1 FROM messages m WHERE m.id = v.message_id AND instr($3, ',' || m.type || ',') > 0))
     AND ($2 = 'seen' AND seen_at = 0 OR $2 = 'read' AND read_at = 0 OR $2 = 'archive' AND archived_at = 0)
 RETURNING message_id, user_id
 
@@ -60,6 +61,7 @@ UPDATE notifications SET
     archived_at = CASE WHEN $2 = 'archive' AND archived_at = 0 THEN now_us() ELSE archived_at END
 WHERE user_id = $1 AND message_id IN (
         SELECT v.message_id FROM visible v WHERE v.user_id = $1 AND v.message_id <= $3
+            AND ($4 = '' OR EXISTS (SELECT 1 FROM messages m WHERE m.id = v.message_id AND instr($4, ',' || m.type || ',') > 0))
             AND ($2 = 'seen' AND v.seen_at = 0 OR $2 = 'read' AND v.read_at = 0 OR $2 = 'archive' AND v.archived_at = 0))
 RETURNING message_id, user_id
 

@@ -2,17 +2,17 @@
 -- CROSS JOIN keeps SQLite from taking the table first and the rows again for each of its rows.
 
 -- name: message
-SELECT id, application, type, lane, audience, data, send_at, expires_at, accepted_at, size, reason, canceled_at
+SELECT id, application, type, lane, channels, audience, data, send_at, expires_at, accepted_at, size, reason, canceled_at
 FROM acquired WHERE id = $2 AND ($1 = '' OR application = $1)
 
 -- name: messages-older
-SELECT id, application, type, lane, audience, data, send_at, expires_at, accepted_at, size, reason, canceled_at
+SELECT id, application, type, lane, channels, audience, data, send_at, expires_at, accepted_at, size, reason, canceled_at
 FROM acquired WHERE ($1 = '' OR application = $1) AND ($2 = '' OR type = $2)
     AND accepted_at >= $3 AND (CAST($4 AS bigint) = 0 OR accepted_at < CAST($4 AS bigint)) AND id < $5
 ORDER BY id DESC LIMIT $6
 
 -- name: messages-newer
-SELECT id, application, type, lane, audience, data, send_at, expires_at, accepted_at, size, reason, canceled_at
+SELECT id, application, type, lane, channels, audience, data, send_at, expires_at, accepted_at, size, reason, canceled_at
 FROM acquired WHERE ($1 = '' OR application = $1) AND ($2 = '' OR type = $2)
     AND accepted_at >= $3 AND (CAST($4 AS bigint) = 0 OR accepted_at < CAST($4 AS bigint)) AND id > $5
 ORDER BY id LIMIT $6

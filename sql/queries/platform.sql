@@ -124,15 +124,17 @@ SELECT application, type, channel, locale, version, state, title, body, url, pro
 WHERE application = $1 AND type = $2 AND channel = $3 AND locale = $4 AND state = 'published' ORDER BY percent
 
 -- name: version-before
+-- The one that left force last, of those that were once in force for all stores: a version that was rolled back stays behind.
 SELECT version FROM templates
-WHERE application = $1 AND type = $2 AND channel = $3 AND locale = $4 AND version < $5 AND state = 'retired' ORDER BY version DESC LIMIT 1
+WHERE application = $1 AND type = $2 AND channel = $3 AND locale = $4 AND version < $5 AND state = 'retired' AND wholly = 1
+ORDER BY changed_at DESC, version DESC LIMIT 1
 
 -- name: retire-template
 UPDATE templates SET state = 'retired', percent = 100, changed_at = now_us()
 WHERE application = $1 AND type = $2 AND channel = $3 AND locale = $4 AND version <> $5 AND state = 'published' AND percent <= $6
 
 -- name: publish-template
-UPDATE templates SET state = 'published', percent = $6, changed_at = now_us()
+UPDATE templates SET state = 'published', percent = $6, changed_at = now_us(), wholly = CASE WHEN CAST($6 AS bigint) = 100 THEN 1 ELSE wholly END
 WHERE application = $1 AND type = $2 AND channel = $3 AND locale = $4 AND version = $5
 RETURNING application, type, channel, locale, version, state, title, body, url, provider_code, signature, percent, author, reviewer, comment, created_at
 
