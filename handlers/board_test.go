@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
@@ -181,6 +182,32 @@ func TestWhatIsSentAgainCarriesTheKeyOfTheFirstTime(t *testing.T) {
 		// The first integration stands before it in the order, and yet the one that knows the key is asked.
 		if len(first.calls) != 1 || len(k.calls) != 2 || k.calls[0].Key != "key1" || k.calls[1].Key != "key1" {
 			t.Errorf("%d calls, %+v", len(first.calls), k.calls)
+		}
+	})
+}
+
+// A provider knows a key for a day: a delivery that was held for longer, as over a weekend on which our account was at fault, is a new call.
+func TestAKeyThatTheProviderKnowsNoMoreIsNotUsedAgain(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world, raw *dbsql.DB) {
+		k := &keyed{}
+		k.reply = func(tidings.Call) error {
+			if len(k.calls) < 3 {
+				return &tidings.SendError{Outcome: tidings.Busy, Reason: tidings.ProviderBusy, Err: errors.New("later")}
+			}
+			return nil
+		}
+		w.stages["deliver-sms"] = handlers.Deliver(w.db, boardOf(t, k), time.Minute, slog.New(slog.DiscardHandler))
+		m := w.accept(sms("u00"))[0]
+		w.run()
+		for range 2 {
+			change(t, raw, "UPDATE deliveries SET due_at = 1 WHERE due_at IS NOT NULL")
+			w.due(1)
+			w.run()
+			change(t, raw, "UPDATE attempts SET started_at = started_at - 43200000000")
+		}
+		w.want(m, tidings.Sent, tidings.NoReason)
+		if keys := []string{k.calls[0].Key, k.calls[1].Key, k.calls[2].Key}; !slices.Equal(keys, []string{"key1", "key1", "key2"}) {
+			t.Errorf("%q", keys)
 		}
 	})
 }
