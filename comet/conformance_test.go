@@ -253,19 +253,6 @@ func TestAcknowledgementsAreCumulativeAndBecomeReceipts(t *testing.T) {
 	})
 }
 
-func TestACursorAcknowledgesWhatTheNetworkKeptFromBeingAcknowledged(t *testing.T) {
-	for _, transport := range []string{"stream", "events", "ws"} {
-		t.Run(transport, func(t *testing.T) {
-			g := newRig(t)
-			s := g.node(nil)
-			g.send(s.Streams, "ann", "one")
-			g.send(s.Streams, "ann", "two")
-			s.open("/comet/"+transport+"?client=c1&cursor=e1.2", g.token("ann"))
-			g.until("it is written", func() bool { return g.list.ackedOf("ann") == 2 })
-		})
-	}
-}
-
 func TestATokenThatOnlyShowsSomeTypesSkipsTheOthersWithoutAHole(t *testing.T) {
 	everyTransport(t, func(t *testing.T, transport string) {
 		g := newRig(t)

@@ -117,8 +117,9 @@ func (n *Node) begin(ctx context.Context, c *conn, q request) (start, error) {
 		n.metrics.resets.Inc()
 		return start{epoch: epoch, next: head + 1, head: head, reset: true}, nil
 	}
-	// It is of the last frame that the client has received: an acknowledgement that was on its way when the network went is made up for.
-	n.received(q.claims.User, q.claims.Types, cursor)
+	if c.transport == poll { // of the others it would be a statement for each that comes back in a storm, and mostly for what is acknowledged already
+		n.received(q.claims.User, q.claims.Types, cursor)
+	}
 	return start{epoch: epoch, next: cursor.Number + 1, head: head}, nil
 }
 

@@ -127,6 +127,25 @@ test("a proxy that holds everything back until it ends: poll is what remains", a
   assert.equal(t.transport, "poll");
 });
 
+test("an acknowledgement that a socket took with it when it ended is said again on the next", async () => {
+  const made = [];
+  const WebSocket = sockets((s) => {
+    made.push(s);
+    s.hear(hello);
+    if (made.length === 1) {
+      s.hear({ cursor: "e.1", messages: [{ number: 1 }] });
+      setTimeout(() => s.onclose({ code: 1006, reason: "" }), 40);
+    }
+  });
+  const t = new Tidings({ ...fast, fetch: network({}).fetch, WebSocket });
+  t.start();
+  const end = Date.now() + 5000;
+  while (!made[1]?.said.length && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 5));
+  t.stop();
+  assert.deepEqual(made[0].said, [{ ack: "e.1" }]);
+  assert.deepEqual(made[1]?.said, [{ ack: "e.1" }]);
+});
+
 test("a token that the page takes long to renew costs no transport and leaves no socket behind", async () => {
   const made = [];
   let tokens = 0;

@@ -580,7 +580,9 @@ export class Tidings {
     if (frame.close) this.closed = frame.close;
     else this.#store();
     if (frame.messages?.length) this.failures = 0;
-    if (this.owing) this.#ack();
+    // What was said on a socket just before it ended may not have been heard.
+    if (this.owing || first && this.saidAt && numberOf(this.cursor) > 0) this.#ack();
+    if (first || Date.now() - this.saidAt > lasting) this.saidAt = null;
     if (this.leading) this.#post({ frame, after });
   }
 
@@ -638,6 +640,7 @@ export class Tidings {
     this.acking = null;
     if (this.#say({ ack: this.cursor })) {
       this.owing = false;
+      this.saidAt = Date.now();
       return;
     }
     const body = JSON.stringify({ client: this.client, cursor: this.cursor });
