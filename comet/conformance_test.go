@@ -104,23 +104,6 @@ func TestACursorThatCannotBeResumedIsReset(t *testing.T) {
 	})
 }
 
-func TestANewEpochResetsWhoIsConnected(t *testing.T) {
-	everyTransport(t, func(t *testing.T, transport string) {
-		g := newRig(t)
-		s := g.node(nil)
-		p := s.open("/comet/"+transport+"?client=c1", g.token("ann"))
-		p.frame()
-		g.send(s.Streams, "ann", "one")
-		consecutive(t, p.numbers(1), 1)
-		g.list.restored()
-		if h := p.frame(); !h.Reset || h.Cursor != "e2.1" {
-			t.Fatalf("%+v", h)
-		}
-		g.send(s.Streams, "ann", "two")
-		consecutive(t, p.numbers(1), 2)
-	})
-}
-
 func TestFlushAllWhileConnectedLosesAndDoublesNothing(t *testing.T) {
 	g := newRig(t)
 	s := g.node(nil)

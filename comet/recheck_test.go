@@ -31,28 +31,32 @@ func (l *list) restored() {
 	l.epoch = "e2"
 }
 
-func TestWhoCouldNotBeToldOfANewEpochIsToldLater(t *testing.T) {
-	everyTransport(t, func(t *testing.T, transport string) {
-		g := newRig(t)
-		store := &shaky{list: g.list}
-		g.store = store
-		s := g.node(nil)
-		p := s.open("/comet/"+transport+"?client=c1", g.token("ann"))
-		p.frame()
-		g.send(s.Streams, "ann", "one")
-		consecutive(t, p.numbers(1), 1)
-		s.holds(1)
-		store.failures.Store(3)
-		g.list.restored()
-		if h := p.frame(); !h.Reset || h.Cursor != "e2.1" {
-			t.Fatalf("%+v", h)
-		}
-		if left := store.failures.Load(); left > 0 {
-			t.Fatalf("%d failures did not happen", left)
-		}
-		g.send(s.Streams, "ann", "two")
-		consecutive(t, p.numbers(1), 2)
-	})
+func TestANewEpochResetsWhoIsConnected(t *testing.T) {
+	for name, failures := range map[string]int64{"at once": 0, "when SQL can be asked again": 3} {
+		t.Run(name, func(t *testing.T) {
+			everyTransport(t, func(t *testing.T, transport string) {
+				g := newRig(t)
+				store := &shaky{list: g.list}
+				g.store = store
+				s := g.node(nil)
+				p := s.open("/comet/"+transport+"?client=c1", g.token("ann"))
+				p.frame()
+				g.send(s.Streams, "ann", "one")
+				consecutive(t, p.numbers(1), 1)
+				s.holds(1)
+				store.failures.Store(failures)
+				g.list.restored()
+				if h := p.frame(); !h.Reset || h.Cursor != "e2.1" {
+					t.Fatalf("%+v", h)
+				}
+				if left := store.failures.Load(); left > 0 {
+					t.Fatalf("%d failures did not happen", left)
+				}
+				g.send(s.Streams, "ann", "two")
+				consecutive(t, p.numbers(1), 2)
+			})
+		})
+	}
 }
 
 // A list becomes another one between the look at a client's cursor and the first number that it waits for.
