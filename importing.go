@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode/utf8"
 )
 
 // ImportLine is one line of an import of the directory: exactly one of its fields is set. A line that is marked deleted is a
@@ -129,7 +128,7 @@ func (h ImportHeader) Lines(record []string) ([]ImportLine, FieldErrors) {
 	}
 	v := map[string]string{}
 	for i, column := range h {
-		if !utf8.ValidString(record[i]) || strings.ContainsRune(record[i], 0) {
+		if !Storable(record[i]) {
 			errs.Add(column, "malformed", "is not UTF-8 text; save the table as UTF-8")
 			return nil, errs
 		}

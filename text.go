@@ -4,10 +4,14 @@ import (
 	"errors"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
-// Clip keeps what somebody else wrote from filling a table or an answer: at most n bytes of s, and of these what every database takes:
-// PostgreSQL refuses NUL and what is not UTF-8, as half a character at the cut.
+// Storable tells whether every database takes s as it is: PostgreSQL refuses NUL and what is not UTF-8.
+func Storable(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
+
+// Clip keeps what somebody else wrote from filling a table or an answer: at most n bytes of s, and of these what is Storable, which half a
+// character at the cut is not.
 func Clip(s string, n int) string {
 	s = strings.ReplaceAll(s, "\x00", "")
 	return strings.ToValidUTF8(s[:min(len(s), n)], "")

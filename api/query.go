@@ -5,7 +5,6 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"tidings"
@@ -60,7 +59,7 @@ func (q *query) text(name string) string {
 	if len(v) > 1 {
 		q.errs.Add(name, "repeated", "it stands twice")
 	}
-	if strings.ContainsRune(v[0], 0) || strings.ToValidUTF8(v[0], "") != v[0] {
+	if !tidings.Storable(v[0]) {
 		q.errs.Add(name, "malformed", "must be UTF-8 without NUL")
 		return ""
 	}

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"unicode/utf8"
 
 	"tidings"
 	"tidings/auth"
@@ -56,11 +55,11 @@ func (c *Console) guard(route route) middleware.Handler {
 	}
 }
 
-// checkQuery refuses what no field holds and PostgreSQL does not take.
+// checkQuery refuses what no field holds.
 func checkQuery(r *http.Request) error {
 	for name, values := range r.URL.Query() {
 		for _, value := range values {
-			if !utf8.ValidString(value) || strings.Contains(value, "\x00") {
+			if !tidings.Storable(value) {
 				return tidings.FieldErrors{{Field: tidings.Clip(name, 64), Code: "malformed", Detail: "UTF-8 without NUL"}}.Err(tidings.Invalid)
 			}
 		}

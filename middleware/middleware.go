@@ -15,7 +15,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"tidings"
 )
@@ -75,7 +74,7 @@ func (d *Door) Wrap(next http.Handler) http.Handler {
 		if done := d.cors(t, r); done {
 			return
 		}
-		if !utf8.ValidString(r.URL.Path) || strings.Contains(r.URL.Path, "\x00") { // nothing has such a name, and PostgreSQL takes none
+		if !tidings.Storable(r.URL.Path) { // nothing has such a name
 			d.Answer(t, r, tidings.Errorf(tidings.NotFound, "the path is not UTF-8, or holds NUL"))
 			return
 		}
@@ -86,7 +85,7 @@ func (d *Door) Wrap(next http.Handler) http.Handler {
 				return
 			}
 			t.control, t.grace = http.NewResponseController(w), d.Grace
-			paced(w, r, d.Grace)
+			paced(t.control, r, d.Grace)
 		}
 		next.ServeHTTP(t, r)
 	})

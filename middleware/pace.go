@@ -22,11 +22,11 @@ type pacedBody struct {
 	end     time.Time // by when the next bytes must be there
 }
 
-func paced(w http.ResponseWriter, r *http.Request, grace time.Duration) {
+func paced(control *http.ResponseController, r *http.Request, grace time.Duration) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return
 	}
-	b := &pacedBody{r.Body, http.NewResponseController(w), time.Now().Add(grace)}
+	b := &pacedBody{r.Body, control, time.Now().Add(grace)}
 	_ = b.control.SetReadDeadline(b.end) // not every writer has deadlines
 	r.Body = b
 }

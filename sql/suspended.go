@@ -78,10 +78,11 @@ func (t *tx) resume(ctx context.Context, application string) error {
 // unlessResumed has what the effect holds for a suspension go on at once if that is over by now: this process may have learnt of its end
 // two seconds late, and the resume could not find what was not held yet.
 func unlessResumed(ds []tidings.Delivery, effect ...statement) []statement {
-	held := slices.DeleteFunc(slices.Clone(ds), func(d tidings.Delivery) bool { return d.State != tidings.Held || d.Reason != tidings.AppSuspended })
-	if len(held) == 0 {
+	isHeld := func(d tidings.Delivery) bool { return d.State == tidings.Held && d.Reason == tidings.AppSuspended }
+	if !slices.ContainsFunc(ds, isHeld) { // as mostly: nothing is copied then
 		return effect
 	}
+	held := slices.DeleteFunc(slices.Clone(ds), func(d tidings.Delivery) bool { return !isHeld(d) })
 	var ids []struct{ ID string }
 	return append(append([]statement{into(&ids, "share-suspended")}, effect...), do("wake-resumed", columns(
 		ints(held, func(d tidings.Delivery) int64 { return int64(d.Message) }), strs(held, func(d tidings.Delivery) string { return d.User }),
